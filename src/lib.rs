@@ -1,0 +1,1 @@
+//! An MQTT broker that stores every message in InfluxDB before it delivers or acknowledges it.

@@ -1,0 +1,2 @@
+//! The `mqtt-server` binary.
+fn main() {}
