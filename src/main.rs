@@ -1,2 +1,38 @@
-//! The `mqtt-server` binary.
-fn main() {}
+//! The `mqtt-server` binary: command line, log, server, exit code.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mqtt_server::config::{Config, Invocation};
+use mqtt_server::logging;
+
+fn main() -> ExitCode {
+    let config = match Config::from_process() {
+        Ok(Invocation::Serve(config)) => config,
+        Ok(Invocation::Print(text)) => {
+            // A reader that has gone, as in `--help | head`, is no failure.
+            let _ = io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            error.problems().iter().for_each(say);
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Err(error) = logging::init(&config.log_filter, config.log_timestamps) {
+        say(&error);
+        return ExitCode::FAILURE;
+    }
+    // >>> The server is run here: `mqtt_server::server::Server`, and its end is the exit code. <<<
+    ExitCode::SUCCESS
+}
+
+/// Says one line to the operator where there is no log yet.
+fn say(what: impl Display) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "mqtt-server: {what}");
+}
+
+/// The exit code for a wrong setting.
+const USAGE: u8 = 2;

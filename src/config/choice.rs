@@ -1,0 +1,53 @@
+//! Settings that are one word out of a few.
+
+/// A setting whose value is one of a few words.
+pub(super) trait Choice: Copy + 'static {
+    /// Each word and what it means, in the order in which errors and help name them.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// Where messages are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In InfluxDB, before they are delivered or acknowledged.
+    Influx,
+    /// Nowhere: a broker without a store.
+    Off,
+}
+
+impl Choice for StoreKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("influx", Self::Influx), ("off", Self::Off)];
+}
+
+/// When a point carries the exact payload beside its typed fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepPayload {
+    /// When the payload cannot be rebuilt byte for byte from the typed fields.
+    Lossy,
+    /// With every message.
+    Always,
+    /// Only where there is no typed field at all.
+    Never,
+}
+
+impl Choice for KeepPayload {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("lossy", Self::Lossy),
+        ("always", Self::Always),
+        ("never", Self::Never),
+    ];
+}
+
+/// What happens to a message for a client whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenQueueFull {
+    /// The message is not queued for this client; it is counted and logged.
+    Drop,
+    /// The client is disconnected, with a logged reason.
+    Disconnect,
+}
+
+impl Choice for WhenQueueFull {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("disconnect", Self::Disconnect)];
+}

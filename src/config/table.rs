@@ -1,0 +1,464 @@
+//! Every setting, once. The order is that of `--help`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Secret;
+use super::setting::{Default, Kind, Setting};
+use super::{log_filter, value};
+
+/// The setting `name`, if there is one.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Every setting. A default is a choice for other people: its reason stands in the help.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "config",
+        short: Some('c'),
+        group: GENERAL,
+        value_name: "FILE",
+        kind: Kind::SettingsFile,
+        unit: "file in TOML",
+        help: "Read settings from FILE. Its keys are the names of the flags without dashes in \
+               front: max-packet-size = \"1M\". Flags and environment variables win over it",
+        apply: |config, value| {
+            config.config_file = Some(PathBuf::from(value::name(value)?));
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "listen",
+        group: LISTENING,
+        value_name: "ADDR:PORT",
+        kind: Kind::Many,
+        default: Default::Value("0.0.0.0:1883"),
+        unit: "IPv4 address, [IPv6 address] or host name, and port; port 0 is any free one",
+        help: "Accept clients at this address; may be given many times. In the environment \
+               commas stand between addresses. 1883 is the registered port of MQTT, and \
+               0.0.0.0 lets the sensors of a network in: listen on 127.0.0.1:1883 to stay alone",
+        rival: Some("port"),
+        apply: |config, value| {
+            config.listen.extend(value::listen_addresses(value)?);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "port",
+        short: Some('p'),
+        group: LISTENING,
+        value_name: "PORT",
+        unit: "0 to 65535; 0 is any free port",
+        help: "Accept clients at this port of 0.0.0.0. Stands for --listen 0.0.0.0:PORT, which \
+               cannot be given beside it",
+        rival: Some("listen"),
+        apply: |config, value| {
+            let port = value::count(value, &(0..=u16::MAX))?;
+            config.listen = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)];
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "store",
+        group: INFLUXDB,
+        value_name: "STORE",
+        default: Default::Value("influx"),
+        unit: "influx or off",
+        help: "Where messages are stored before they are delivered and acknowledged. With off \
+               nothing is stored: a broker alone",
+        apply: |config, value| {
+            config.store = value::choice(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-url",
+        group: INFLUXDB,
+        value_name: "URL",
+        default: Default::Value("http://localhost:8086"),
+        unit: "http://HOST[:PORT][/PREFIX]",
+        help: "Where InfluxDB answers. The default is where it listens when nobody has \
+               configured it",
+        apply: |config, value| {
+            config.influx_url = value::influx_url(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-database",
+        group: INFLUXDB,
+        value_name: "NAME",
+        default: Default::Value("mqtt_data"),
+        help: "Database to write to",
+        apply: |config, value| {
+            config.influx_database = value::name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-retention-policy",
+        group: INFLUXDB,
+        value_name: "NAME",
+        help: "Retention policy to write to. Without it InfluxDB uses the default policy of the \
+               database",
+        apply: |config, value| {
+            config.influx_retention_policy = value::optional_name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-username",
+        group: INFLUXDB,
+        value_name: "NAME",
+        help: "User to write as. Without it no credentials are sent, as an InfluxDB without \
+               authentication wants",
+        apply: |config, value| {
+            config.influx_username = value::optional_name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-password-file",
+        group: INFLUXDB,
+        value_name: "FILE",
+        kind: Kind::SecretFile,
+        unit: "file with the password alone; a newline at its end is cut",
+        help: "Read the password of the user from FILE, once, at start. No flag takes the \
+               password itself, since ps shows flags to everyone; the variable \
+               MQTT_SERVER_INFLUX_PASSWORD does",
+        rival: Some("influx-password"),
+        apply: |config, value| {
+            config.influx_password = Some(Secret::new(value));
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-password",
+        group: INFLUXDB,
+        kind: Kind::Secret,
+        rival: Some("influx-password-file"),
+        apply: |config, value| {
+            config.influx_password = (!value.is_empty()).then(|| Secret::new(value));
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-create-database",
+        group: INFLUXDB,
+        value_name: "BOOL",
+        default: Default::Value("true"),
+        unit: "true or false",
+        help: "Create the database when it is missing. So a fresh InfluxDB works at once; turn \
+               it off where the user may only write",
+        apply: |config, value| {
+            config.influx_create_database = value::switch(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-timeout",
+        group: INFLUXDB,
+        value_name: "DURATION",
+        default: Default::Value("10s"),
+        unit: "s, or with a suffix ms, s, m, h; 100ms to 1h",
+        help: "How long one write may take. The default is that of InfluxDB's own write-timeout: \
+               a shorter one would repeat writes that are still under way",
+        apply: |config, value| {
+            let range = Duration::from_millis(100)..=Duration::from_secs(3_600);
+            config.influx_timeout = value::duration(value, &range)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-connections",
+        group: INFLUXDB,
+        value_name: "COUNT",
+        default: Default::Value("4"),
+        unit: "connections, 1 to 64",
+        help: "Most writes to InfluxDB under way at a time. A few are best: more of them split \
+               the same points into smaller, dearer writes",
+        apply: |config, value| {
+            config.influx_connections = value::count(value, &(1..=64))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-batch-points",
+        group: INFLUXDB,
+        value_name: "COUNT",
+        default: Default::Value("10000"),
+        unit: "points, 1 to 1000000",
+        help: "Most points in one write. From some thousand on a write costs InfluxDB its points \
+               alone; larger ones only add latency",
+        apply: |config, value| {
+            config.influx_batch_points = value::count(value, &(1..=1_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "measurement",
+        group: STORED,
+        value_name: "NAME",
+        default: Default::Value("mqtt"),
+        help: "Measurement of InfluxDB that the points go to",
+        apply: |config, value| {
+            config.measurement = value::name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "keep-payload",
+        group: STORED,
+        value_name: "WHEN",
+        default: Default::Value("lossy"),
+        unit: "lossy, always or never",
+        help: "When a point holds the exact payload beside its typed fields. With lossy it does \
+               where they cannot give it back byte for byte (21.50, any JSON), so that nothing \
+               is lost and plain numbers stay small",
+        apply: |config, value| {
+            config.keep_payload = value::choice(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "data-dir",
+        group: STORED,
+        value_name: "DIR",
+        default: Default::Computed(
+            "$STATE_DIRECTORY, else $XDG_STATE_HOME/mqtt-server, else \
+             $HOME/.local/state/mqtt-server",
+        ),
+        unit: "folder",
+        help: "Folder of what must outlive the process. The default is the folder that systemd \
+               gives a service, or else the user's own",
+        apply: |config, value| {
+            config.data_dir = PathBuf::from(value::name(value)?);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-packet-size",
+        group: LIMITS,
+        value_name: "SIZE",
+        default: Default::Value("8M"),
+        unit: "bytes, or with a suffix k, M, G; 2 to 268435460",
+        help: "Largest packet taken from a client; a larger one closes its connection. A payload \
+               of the default still fits into one write of InfluxDB (25 MB) when every \
+               character of it must be escaped. The largest value is the protocol's own",
+        apply: |config, value| {
+            config.max_packet_size = value::size(value, &(2..=268_435_460))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-topic-length",
+        group: LIMITS,
+        value_name: "BYTES",
+        default: Default::Value("65535"),
+        unit: "bytes, 1 to 65535",
+        help: "Longest topic name or filter. The default is the protocol's own limit",
+        apply: |config, value| {
+            config.max_topic_length = value::count(value, &(1..=65_535))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-topic-levels",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: Default::Value("128"),
+        unit: "levels, 1 to 65536",
+        help: "Most levels of a topic name or filter. Real topics have fewer than twenty; each \
+               level costs a step of every look-up",
+        apply: |config, value| {
+            config.max_topic_levels = value::count(value, &(1..=65_536))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-subscriptions",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: Default::Value("10000"),
+        unit: "subscriptions, 1 to 10000000",
+        help: "Most subscriptions of one client. Enough for one per device of a large hub, and \
+               a bound to the memory that one client can take",
+        apply: |config, value| {
+            config.max_subscriptions = value::count(value, &(1..=10_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "connect-timeout",
+        group: LIMITS,
+        value_name: "DURATION",
+        default: Default::Value("10s"),
+        unit: "s, or with a suffix ms, s, m, h; 100ms to 1h",
+        help: "How long a new connection may take to send its CONNECT. Long enough for a modem, \
+               too short to hold many threads with silence",
+        apply: |config, value| {
+            let range = Duration::from_millis(100)..=Duration::from_secs(3_600);
+            config.connect_timeout = value::duration(value, &range)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-keep-alive",
+        group: LIMITS,
+        value_name: "SECONDS",
+        default: Default::Value("0"),
+        unit: "s, 0 to 65535; 0 is as the client wishes",
+        help: "Longest keep-alive that a client may ask for. The default leaves it to the client, \
+               since a client of MQTT 3.1.1 cannot be told of another one",
+        apply: |config, value| {
+            config.max_keep_alive = value::count(value, &(0..=u16::MAX))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-inflight",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: Default::Value("1000"),
+        unit: "messages, 1 to 65535",
+        help: "Most messages of QoS 1 and 2 of one client that are not acknowledged yet. Many in \
+               flight share one write to InfluxDB; the bytes are bounded by --max-queued-bytes",
+        apply: |config, value| {
+            config.max_inflight = value::count(value, &(1..=u16::MAX))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-queued-bytes",
+        group: LIMITS,
+        value_name: "SIZE",
+        default: Default::Value("16M"),
+        unit: "bytes, or with a suffix k, M, G; 1k to 1G",
+        help: "Most bytes that wait to be sent to one client. Room for two of the largest \
+               packets, and some seconds of a usual link",
+        apply: |config, value| {
+            config.max_queued_bytes = value::size(value, &(1 << 10..=1 << 30))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-queued-messages",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: Default::Value("100000"),
+        unit: "messages, 1 to 100000000",
+        help: "Most messages that wait to be sent to one client. Small messages cost more than \
+               their bytes, so that they are counted too",
+        apply: |config, value| {
+            config.max_queued_messages = value::count(value, &(1..=100_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "when-queue-full",
+        group: LIMITS,
+        value_name: "ACTION",
+        default: Default::Value("drop"),
+        unit: "drop or disconnect",
+        help: "What happens when more waits for a client than it may. With drop it misses \
+               messages, which are stored all the same, and stays connected; both are logged",
+        apply: |config, value| {
+            config.when_queue_full = value::choice(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "log-timestamps",
+        group: LOG,
+        value_name: "BOOL",
+        kind: Kind::Switch,
+        default: Default::Value("false"),
+        unit: "true or false; the flag alone is true",
+        help: "Begin each line of the log with its time in UTC. Off, since systemd and docker \
+               add their own",
+        apply: |config, value| {
+            config.log_timestamps = value::switch(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "verbose",
+        short: Some('v'),
+        group: LOG,
+        kind: Kind::Repeat,
+        default: Default::Value("0"),
+        unit: "0 is info, 1 debug (-v), 2 and more trace (-vv)",
+        help: "Log more: once for a line per packet, twice for all there is. RUST_LOG wins if it \
+               is set. The log goes to standard error",
+        apply: |config, value| {
+            config.log_filter = log_filter(value::count(value, &(0..=u8::MAX))?);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+];
+
+const GENERAL: &str = "Options";
+const LISTENING: &str = "Listening";
+const INFLUXDB: &str = "InfluxDB";
+const STORED: &str = "What is stored";
+const LIMITS: &str = "Limits, each for one client";
+const LOG: &str = "Log";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_in_kebab_case() {
+        let names: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(names.len(), SETTINGS.len());
+        assert!(
+            names
+                .iter()
+                .all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase()))
+        );
+    }
+
+    #[test]
+    fn rivals_name_each_other() {
+        for setting in SETTINGS {
+            if let Some(rival) = setting.rival {
+                assert_eq!(find(rival).unwrap().rival, Some(setting.name));
+            }
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! The settings as a whole: strength, defaults, and the text of each error.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use super::*;
+
+/// Reads settings from these flags, these variables and these files.
+fn read(
+    flags: &[&str],
+    variables: &[(&str, &str)],
+    files: &[(&str, &str)],
+) -> Result<Invocation, ConfigError> {
+    let args = ["mqtt-server"].iter().chain(flags).map(OsString::from);
+    let home = [("HOME", "/home/me")];
+    let variables = home
+        .iter()
+        .chain(variables)
+        .map(|(name, value)| (name.into(), value.into()));
+    Config::from_sources(args, variables, |path| {
+        let found = files.iter().find(|(name, _)| Path::new(name) == path);
+        found
+            .map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    })
+}
+
+/// The configuration that they make.
+fn config(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) -> Config {
+    match read(flags, variables, files).unwrap() {
+        Invocation::Serve(config) => *config,
+        Invocation::Print(text) => panic!("expected a configuration, got {text}"),
+    }
+}
+
+/// The problems that they make, one a line.
+fn problems(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) -> String {
+    read(flags, variables, files).unwrap_err().to_string()
+}
+
+/// The text that a flag prints.
+fn printed(flag: &str) -> String {
+    match read(&[flag], &[], &[]).unwrap() {
+        Invocation::Print(text) => text,
+        Invocation::Serve(config) => panic!("expected a text, got {config:?}"),
+    }
+}
+
+/// The problems of a file with this text, without the name of the file in front.
+fn file_problems(text: &str) -> String {
+    let said = problems(&["-c", "f.toml"], &[], &[("f.toml", text)]);
+    said.lines()
+        .map(|line| line.strip_prefix("f.toml: ").unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn has_these_defaults() {
+    let expected = Config {
+        config_file: None,
+        listen: addresses(&["0.0.0.0:1883"]),
+        store: StoreKind::Influx,
+        influx_url: "http://localhost:8086".to_owned(),
+        influx_database: "mqtt_data".to_owned(),
+        influx_retention_policy: None,
+        influx_username: None,
+        influx_password: None,
+        influx_create_database: true,
+        influx_timeout: Duration::from_secs(10),
+        influx_connections: 4,
+        influx_batch_points: 10_000,
+        measurement: "mqtt".to_owned(),
+        keep_payload: KeepPayload::Lossy,
+        data_dir: PathBuf::from("/home/me/.local/state/mqtt-server"),
+        max_packet_size: 8 << 20,
+        max_topic_length: 65_535,
+        max_topic_levels: 128,
+        max_subscriptions: 10_000,
+        connect_timeout: Duration::from_secs(10),
+        max_keep_alive: 0,
+        max_inflight: 1_000,
+        max_queued_bytes: 16 << 20,
+        max_queued_messages: 100_000,
+        when_queue_full: WhenQueueFull::Drop,
+        log_timestamps: false,
+        log_filter: "warn,mqtt_server=info".to_owned(),
+    };
+    assert_eq!(config(&[], &[], &[]), expected);
+}
+
+#[test]
+fn sets_every_field_from_the_file() {
+    let text = r#"
+        listen = ["127.0.0.1:0", "[::1]:1884"]
+        store = "off"
+        influx-url = "http://db:8086/influx/"
+        influx-database = "d"
+        influx-retention-policy = "r"
+        influx-username = "u"
+        influx-password-file = "/p"
+        influx-create-database = false
+        influx-timeout = "500ms"
+        influx-connections = 0x10
+        influx-batch-points = 1_000
+        measurement = "m"
+        keep-payload = "always"
+        data-dir = "/d"
+        max-packet-size = "1M"
+        max-topic-length = 100
+        max-topic-levels = "20"
+        max-subscriptions = 7
+        connect-timeout = 5
+        max-keep-alive = 60
+        max-inflight = 20
+        max-queued-bytes = "2k"
+        max-queued-messages = 3
+        when-queue-full = "disconnect"
+        log-timestamps = true
+        verbose = 1
+    "#;
+    let expected = Config {
+        config_file: Some(PathBuf::from("f.toml")),
+        listen: addresses(&["127.0.0.1:0", "[::1]:1884"]),
+        store: StoreKind::Off,
+        influx_url: "http://db:8086/influx".to_owned(),
+        influx_database: "d".to_owned(),
+        influx_retention_policy: Some("r".to_owned()),
+        influx_username: Some("u".to_owned()),
+        influx_password: Some(Secret::new("secret\n")),
+        influx_create_database: false,
+        influx_timeout: Duration::from_millis(500),
+        influx_connections: 16,
+        influx_batch_points: 1_000,
+        measurement: "m".to_owned(),
+        keep_payload: KeepPayload::Always,
+        data_dir: PathBuf::from("/d"),
+        max_packet_size: 1 << 20,
+        max_topic_length: 100,
+        max_topic_levels: 20,
+        max_subscriptions: 7,
+        connect_timeout: Duration::from_secs(5),
+        max_keep_alive: 60,
+        max_inflight: 20,
+        max_queued_bytes: 2048,
+        max_queued_messages: 3,
+        when_queue_full: WhenQueueFull::Disconnect,
+        log_timestamps: true,
+        log_filter: "warn,mqtt_server=debug".to_owned(),
+    };
+    let files = [("f.toml", text), ("/p", "secret\n\r\n")];
+    assert_eq!(config(&["-c", "f.toml"], &[], &files), expected);
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let files = [("f", "max-inflight = 3")];
+    let in_environment = [
+        ("MQTT_SERVER_MAX_INFLIGHT", "2"),
+        ("MQTT_SERVER_CONFIG", "f"),
+    ];
+    assert_eq!(
+        config(&["--max-inflight=1"], &in_environment, &files).max_inflight,
+        1
+    );
+    assert_eq!(config(&[], &in_environment, &files).max_inflight, 2);
+    assert_eq!(config(&["-c", "f"], &[], &files).max_inflight, 3);
+    assert_eq!(config(&[], &[], &files).max_inflight, 1000);
+}
+
+#[test]
+fn flag_beats_environment_for_the_file_itself() {
+    let files = [("f", "max-inflight = 3"), ("g", "max-inflight = 4")];
+    let config = config(&["--config", "g"], &[("MQTT_SERVER_CONFIG", "f")], &files);
+    assert_eq!(config.max_inflight, 4);
+    assert_eq!(config.config_file, Some(PathBuf::from("g")));
+}
+
+#[test]
+fn stronger_list_replaces_weaker_list() {
+    let files = [("f", r#"listen = "127.0.0.1:1""#)];
+    let variables = [("MQTT_SERVER_LISTEN", "127.0.0.1:2, [::1]:3")];
+    let of = |flags: &[&str], variables| config(flags, variables, &files).listen;
+    assert_eq!(of(&["-c", "f"], &[]), addresses(&["127.0.0.1:1"]));
+    assert_eq!(
+        of(&["-c", "f"], &variables),
+        addresses(&["127.0.0.1:2", "[::1]:3"])
+    );
+    assert_eq!(
+        of(
+            &[
+                "-c",
+                "f",
+                "--listen",
+                "127.0.0.1:4",
+                "--listen",
+                "127.0.0.1:5"
+            ],
+            &variables
+        ),
+        addresses(&["127.0.0.1:4", "127.0.0.1:5"])
+    );
+}
+
+#[test]
+fn port_stands_for_listen() {
+    let files = [("f", r#"listen = "127.0.0.1:1""#), ("g", "port = 9")];
+    assert_eq!(
+        config(&["-p", "0"], &[], &[]).listen,
+        addresses(&["0.0.0.0:0"])
+    );
+    assert_eq!(
+        config(&["-p", "7", "-c", "f"], &[], &files).listen,
+        addresses(&["0.0.0.0:7"])
+    );
+    assert_eq!(
+        config(&["--listen", "127.0.0.1:8", "-c", "g"], &[], &files).listen,
+        addresses(&["127.0.0.1:8"])
+    );
+    assert_eq!(
+        problems(&["-p", "7", "--listen", "127.0.0.1:8"], &[], &[]),
+        "--listen and --port are both given, but one replaces the other"
+    );
+    let variables = [
+        ("MQTT_SERVER_PORT", "7"),
+        ("MQTT_SERVER_LISTEN", "127.0.0.1:8"),
+    ];
+    assert_eq!(
+        problems(&[], &variables, &[]),
+        "MQTT_SERVER_LISTEN and MQTT_SERVER_PORT are both given, but one replaces the other"
+    );
+}
+
+#[test]
+fn reads_the_password_from_a_file_or_the_environment() {
+    let files = [
+        ("/p", "from file\n"),
+        ("f", r#"influx-password-file = "/p""#),
+    ];
+    let variables = [("MQTT_SERVER_INFLUX_PASSWORD", "from environment")];
+    let of = |flags: &[&str], variables| config(flags, variables, &files).influx_password;
+    let file = Some(Secret::new("from file"));
+    let environment = Some(Secret::new("from environment"));
+    assert_eq!(of(&["-c", "f"], &[]), file);
+    assert_eq!(of(&["-c", "f"], &variables), environment);
+    assert_eq!(of(&["--influx-password-file", "/p"], &variables), file);
+    assert_eq!(of(&[], &[("MQTT_SERVER_INFLUX_PASSWORD", "")]), None);
+}
+
+#[test]
+fn never_shows_a_password() {
+    let variables = [("MQTT_SERVER_INFLUX_PASSWORD", "hunter2")];
+    assert!(!format!("{:?}", config(&[], &variables, &[])).contains("hunter2"));
+    for said in [
+        problems(&["--influx-password", "hunter2"], &[], &[]),
+        problems(&["--influx-password=hunter2"], &[], &[]),
+        problems(&["--influx-url", "http://me:hunter2@db"], &[], &[]),
+        problems(&["--influx-url", "https://me:hunter2@db"], &[], &[]),
+        file_problems(r#"influx-password = "hunter2""#),
+        file_problems(r#"influx-password = "hunter2"#),
+    ] {
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn flags_without_a_value() {
+    assert_eq!(
+        config(&["-v"], &[], &[]).log_filter,
+        "warn,mqtt_server=debug"
+    );
+    assert_eq!(
+        config(&["-vv"], &[], &[]).log_filter,
+        "warn,mqtt_server=trace"
+    );
+    assert_eq!(
+        config(&["-vvvv"], &[], &[]).log_filter,
+        "warn,mqtt_server=trace"
+    );
+    let variables = [
+        ("MQTT_SERVER_VERBOSE", "2"),
+        ("MQTT_SERVER_LOG_TIMESTAMPS", "true"),
+    ];
+    assert_eq!(
+        config(&["-v"], &variables, &[]).log_filter,
+        "warn,mqtt_server=debug"
+    );
+    assert!(config(&["--log-timestamps"], &[], &[]).log_timestamps);
+    assert!(config(&[], &variables, &[]).log_timestamps);
+    assert!(!config(&["--log-timestamps=false"], &variables, &[]).log_timestamps);
+}
+
+#[test]
+fn rust_log_wins() {
+    let filter = |rust_log| config(&["-v"], &[("RUST_LOG", rust_log)], &[]).log_filter;
+    assert_eq!(filter("error"), "error");
+    assert_eq!(filter(""), "warn,mqtt_server=debug");
+}
+
+#[test]
+fn finds_the_data_folder() {
+    let of = |variables: &[(&str, &str)]| config(&[], variables, &[]).data_dir;
+    let state = ("STATE_DIRECTORY", "/var/lib/a:/var/lib/b");
+    let xdg = ("XDG_STATE_HOME", "/state");
+    assert_eq!(of(&[state, xdg]), Path::new("/var/lib/a"));
+    assert_eq!(of(&[xdg]), Path::new("/state/mqtt-server"));
+    assert_eq!(
+        of(&[("XDG_STATE_HOME", "relative")]),
+        Path::new("/home/me/.local/state/mqtt-server")
+    );
+    let nothing = Config::from_sources(["mqtt-server"], [], |_| Ok(String::new())).unwrap_err();
+    assert_eq!(
+        nothing.to_string(),
+        "--data-dir is not given, and none of STATE_DIRECTORY, XDG_STATE_HOME and HOME is set"
+    );
+    let given = Config::from_sources(["mqtt-server", "--data-dir", "/d"], [], |_| unreachable!());
+    assert!(given.is_ok());
+}
+
+#[test]
+fn names_flag_value_and_reason() {
+    for (flags, said) in [
+        (
+            &["--max-packet-size", "10x"][..],
+            r#"--max-packet-size "10x": not a size (bytes, or with a suffix k, M, G)"#,
+        ),
+        (
+            &["-p", "-1"],
+            r#"--port "-1": expected a whole number from 0 to 65535"#,
+        ),
+        (
+            &["--max-inflight=0"],
+            r#"--max-inflight "0": expected a whole number from 1 to 65535"#,
+        ),
+        (
+            &["--store", "on\n"],
+            r#"--store "on\n": expected influx or off"#,
+        ),
+        (
+            &["--influx-database", ""],
+            r#"--influx-database "": must not be empty"#,
+        ),
+        (
+            &["--influx-url", "http://me:pw@db"],
+            "--influx-url \"http://***@db\": a user does not belong into the URL, use \
+             --influx-username and --influx-password-file",
+        ),
+        (
+            &["--influx-password-file", "/none"],
+            r#"--influx-password-file "/none": cannot be read: entity not found"#,
+        ),
+        (
+            &["--influx-password-file", "/empty"],
+            r#"--influx-password-file "/empty": the file is empty"#,
+        ),
+        (
+            &["-c", "/none"],
+            r#"--config "/none": cannot be read: entity not found"#,
+        ),
+        (
+            &["--log-timestamps=1"],
+            r#"--log-timestamps "1": expected true or false"#,
+        ),
+        (
+            &["--prot", "1"],
+            "unexpected argument '--prot' found; a similar argument exists: '--port' (see --help)",
+        ),
+        (&["1884"], "unexpected argument '1884' found (see --help)"),
+        (
+            &["--port"],
+            "a value is required for '--port <PORT>' but none was supplied (see --help)",
+        ),
+        (
+            &["-p", "1", "-p", "2"],
+            "the argument '--port <PORT>' cannot be used multiple times (see --help)",
+        ),
+    ] {
+        assert_eq!(problems(flags, &[], &[("/empty", "\n")]), said, "{flags:?}");
+    }
+}
+
+#[test]
+fn names_variable_value_and_reason() {
+    for (variable, value, said) in [
+        (
+            "MQTT_SERVER_PORT",
+            "abc",
+            r#"MQTT_SERVER_PORT "abc": expected a whole number from 0 to 65535"#,
+        ),
+        (
+            "MQTT_SERVER_LISTEN",
+            "0.0.0.0:1,1884",
+            "MQTT_SERVER_LISTEN \"1884\": expected ADDR:PORT, such as 0.0.0.0:1883 or [::]:1883",
+        ),
+        (
+            "MQTT_SERVER_CONFIG",
+            "x",
+            r#"MQTT_SERVER_CONFIG "x": cannot be read: entity not found"#,
+        ),
+        (
+            "MQTT_SERVER_KEEP_PAYLAOD",
+            "never",
+            "MQTT_SERVER_KEEP_PAYLAOD: unknown setting in the environment, did you mean \
+             MQTT_SERVER_KEEP_PAYLOAD?",
+        ),
+        (
+            "MQTT_SERVER_TLS",
+            "1",
+            "MQTT_SERVER_TLS: unknown setting in the environment",
+        ),
+    ] {
+        assert_eq!(problems(&[], &[(variable, value)], &[]), said);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn refuses_values_that_are_not_utf8() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let value = OsString::from_vec(b"m\xff".to_vec());
+    let variables = [
+        ("MQTT_SERVER_MEASUREMENT".into(), value),
+        ("HOME".into(), "/".into()),
+    ];
+    let error = Config::from_sources(["mqtt-server"], variables, |_| unreachable!()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "MQTT_SERVER_MEASUREMENT \"m\u{fffd}\": not UTF-8"
+    );
+}
+
+#[test]
+fn passes_over_the_variables_of_a_container_network() {
+    let links = [
+        ("MQTT_SERVER_SERVICE_HOST", "10.0.0.7"),
+        ("MQTT_SERVER_SERVICE_PORT", "1883"),
+        ("MQTT_SERVER_SERVICE_PORT_MQTT", "1883"),
+        ("MQTT_SERVER_PORT", "tcp://10.0.0.7:1883"),
+        ("MQTT_SERVER_PORT_1883_TCP", "tcp://10.0.0.7:1883"),
+        ("MQTT_SERVER_PORT_1883_TCP_ADDR", "10.0.0.7"),
+    ];
+    assert_eq!(
+        config(&[], &links, &[]).listen,
+        addresses(&["0.0.0.0:1883"])
+    );
+}
+
+#[test]
+fn names_file_key_and_reason() {
+    for (text, said) in [
+        (
+            r#"keep-payload = "sometimes""#,
+            r#"keep-payload = "sometimes": expected lossy, always or never"#,
+        ),
+        (
+            "port = 99999",
+            r#"port = "99999": expected a whole number from 0 to 65535"#,
+        ),
+        (
+            "influx-timeout = 1.5",
+            "influx-timeout = \"1.5\": not a duration (seconds, or with a suffix ms, s, m, h)",
+        ),
+        (
+            "log-timestamps = \"yes\"",
+            r#"log-timestamps = "yes": expected true or false"#,
+        ),
+        ("port = [1]", "port: expected one value, not an array"),
+        ("[port]", "port: expected a value, not a table"),
+        ("listen = []", "listen: the list is empty"),
+        ("listen = [[]]", "listen: expected one value, not an array"),
+        (
+            "\n# a comment\nkeep-paylaod = \"never\"",
+            "line 3: unknown key \"keep-paylaod\", did you mean keep-payload?",
+        ),
+        ("[limits]\nport = 1", "line 1: unknown key \"limits\""),
+        (
+            "influx-password = \"x\"",
+            "line 1: unknown key \"influx-password\", did you mean influx-password-file?",
+        ),
+        ("config = \"x\"", "line 1: unknown key \"config\""),
+        ("port = 1\nport = 2", "line 2: duplicate key"),
+        ("\nport 1", "line 2: key with no value, expected `=`"),
+        (
+            "listen = \"a:1\"\nport = 1",
+            "listen and f.toml: port are both given, but one replaces the other",
+        ),
+    ] {
+        assert_eq!(file_problems(text), said, "{text:?}");
+    }
+}
+
+#[test]
+fn reports_all_problems_in_order() {
+    let files = [("f", "a-b-c = 1\nmeasurement = \"\"\n"), ("g", "")];
+    let variables = [("MQTT_SERVER_X_Y_Z", "1"), ("MQTT_SERVER_STORE", "on")];
+    assert_eq!(
+        problems(&["-c", "f", "--port", "x"], &variables, &files),
+        "MQTT_SERVER_X_Y_Z: unknown setting in the environment\n\
+         f: line 1: unknown key \"a-b-c\"\n\
+         --port \"x\": expected a whole number from 0 to 65535\n\
+         MQTT_SERVER_STORE \"on\": expected influx or off\n\
+         f: measurement = \"\": must not be empty"
+    );
+}
+
+#[test]
+fn prints_the_version() {
+    assert_eq!(printed("--version"), "mqtt-server 0.1.0\n");
+    assert_eq!(printed("-V"), "mqtt-server 0.1.0\n");
+}
+
+#[test]
+fn help_tells_default_unit_and_variable_of_every_flag() {
+    let help = printed("--help");
+    // Lines are wrapped anywhere; compare words.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = words(&help);
+    for setting in SETTINGS.iter().filter(|setting| setting.on_command_line()) {
+        assert!(
+            flat.contains(&format!("--{}", setting.name)),
+            "{}",
+            setting.name
+        );
+        assert!(
+            flat.contains(&words(&setting.long_help())),
+            "{}",
+            setting.name
+        );
+        assert!(
+            help.contains(&format!("{}:\n", setting.group)),
+            "{}",
+            setting.group
+        );
+    }
+    assert!(flat.contains("[default: 8M]") && flat.contains("MQTT_SERVER_MAX_PACKET_SIZE]"));
+    assert!(
+        !flat.contains("--influx-password "),
+        "there is no flag for a secret"
+    );
+}
