@@ -74,9 +74,10 @@ fn begins_with_tag(message: &str) -> bool {
 /// Whether `c` could break the line, command a terminal, or show a line in another order than it
 /// is written in.
 fn is_dangerous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+    let marks_direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
+    let turns_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || ends_line || marks_direction || turns_direction
 }
 
 /// Appends the time `since_epoch` in UTC, as in `2024-02-29T23:59:59.042Z`.

@@ -32,8 +32,8 @@ where
     }
 }
 
-/// The command of the program, made from the table of settings. The defaults are not told to clap, so that a flag that
-/// was not given is not there.
+/// The command of the program, made from the table of settings. The defaults are not told to clap,
+/// so that a flag that was not given is not there.
 fn command() -> Command {
     Command::new("mqtt-server")
         .version(env!("CARGO_PKG_VERSION"))

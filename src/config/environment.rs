@@ -8,8 +8,8 @@ use super::nearest::nearest;
 use super::setting::{ENVIRONMENT_PREFIX, Kind, environment_name};
 use super::table::SETTINGS;
 
-/// The settings among `variables`. A variable with our prefix that is no setting is a problem, as a typing mistake
-/// would otherwise go unseen.
+/// The settings among `variables`. A variable with our prefix that is no setting is a problem, as a
+/// typing mistake would otherwise go unseen.
 pub(super) fn read(variables: &[(OsString, OsString)], problems: &mut Vec<Problem>) -> Vec<Given> {
     let mut source = Vec::new();
     for (name, value) in variables {
@@ -66,9 +66,10 @@ fn unknown(variable: &str) -> Problem {
     }
 }
 
-/// Whether this is a variable that Kubernetes, or a link of Docker, sets in every container beside a service that is
-/// called `mqtt-server`, such as `MQTT_SERVER_SERVICE_HOST`, `MQTT_SERVER_PORT=tcp://10.0.0.7:1883` and
-/// `MQTT_SERVER_PORT_1883_TCP_ADDR`. Those are no settings, and nobody typed them.
+/// Whether this is a variable that Kubernetes, or a link of Docker, sets in every container beside
+/// a service that is called `mqtt-server`, such as `MQTT_SERVER_SERVICE_HOST`,
+/// `MQTT_SERVER_PORT=tcp://10.0.0.7:1883` and `MQTT_SERVER_PORT_1883_TCP_ADDR`. Those are no
+/// settings, and nobody typed them.
 fn is_service_link(name: &str, value: &OsStr) -> bool {
     let Some(tail) = name.strip_prefix(ENVIRONMENT_PREFIX) else {
         return false;

@@ -40,10 +40,10 @@ pub use secret::Secret;
 
 use command_line::CommandLine;
 use given::{Given, Winners};
-use setting::{Default, Kind, Setting};
+use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
-/// What the command line asks the program to do.
+/// What the command line asks the program to do. A subcommand is one more variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// To serve with this configuration.
@@ -222,8 +222,8 @@ impl Config {
             ),
             None if winners.has_rival_of(setting) => return,
             None => match setting.default {
-                Default::Value(value) => (&Place::Default, vec![value]),
-                Default::Unset | Default::Computed(_) => return,
+                DefaultValue::Text(value) => (&Place::Default, vec![value]),
+                DefaultValue::Unset | DefaultValue::Computed(_) => return,
             },
         };
         if values.is_empty() {

@@ -17,7 +17,8 @@ pub(super) fn nearest<'a>(
 /// How many letters must be inserted, removed or replaced to turn `from` into `to` (Levenshtein).
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
-    // Entry `i` of a row: the edits from the letters of `from` seen up to now to the first `i` letters of `to`.
+    // Entry `i` of a row: the edits from the letters of `from` seen up to now to the first `i`
+    // letters of `to`.
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (seen, from_letter) in from.chars().enumerate() {
         let mut next = Vec::with_capacity(row.len());

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A password. It prints as `***`, so that no log line, error or `{:?}` of a structure around it can give it away.
+/// A password. It prints as `***`, so that no log line, error or `{:?}` of a structure around it
+/// can give it away.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -11,19 +11,20 @@ pub(super) struct Setting {
     pub(super) name: &'static str,
     /// The short form of the flag.
     pub(super) short: Option<char>,
-    /// The heading under which help shows it.
-    pub(super) group: &'static str,
+    /// The heading under which help shows it; `None` is that of `--help` itself.
+    pub(super) group: Option<&'static str>,
     /// What stands for the value in help.
     pub(super) value_name: &'static str,
     /// How often it may be given, and where.
     pub(super) kind: Kind,
     /// What holds when it is not given.
-    pub(super) default: Default,
+    pub(super) default: DefaultValue,
     /// Unit and range, in words.
     pub(super) unit: &'static str,
     /// What it does: the first sentence for `-h`, everything for `--help`. No full stop at the end.
     pub(super) help: &'static str,
-    /// Another setting that says the same thing: the stronger of the two counts, and both in one place are an error.
+    /// Another setting that says the same thing: the stronger of the two counts, and both in one
+    /// place are an error.
     pub(super) rival: Option<&'static str>,
     /// Checks one value and puts it into the configuration.
     pub(super) apply: fn(&mut Config, &str) -> Result<(), Refusal>,
@@ -40,18 +41,20 @@ pub(super) enum Kind {
     Switch,
     /// A number; the flag has no value, and its repetitions are counted.
     Repeat,
-    /// In the environment only, since others see command lines, and files are copied about. Never shown.
+    /// In the environment only, since others see command lines, and files are copied about. Never
+    /// shown.
     Secret,
-    /// The value is the name of a file, and `apply` is given what the file holds. That is never shown.
+    /// The value is the name of a file, and `apply` is given what the file holds. That is never
+    /// shown.
     SecretFile,
     /// The file of settings itself: it cannot be named in that file.
     SettingsFile,
 }
 
 /// What holds when a setting is not given.
-pub(super) enum Default {
+pub(super) enum DefaultValue {
     /// This value, which passes the setting's check like any other.
-    Value(&'static str),
+    Text(&'static str),
     /// Nothing is set.
     Unset,
     /// What these words say; [`Config`] is made with it.
@@ -63,10 +66,10 @@ impl Setting {
     pub(super) const ROW: Self = Self {
         name: "",
         short: None,
-        group: "",
+        group: None,
         value_name: "",
         kind: Kind::One,
-        default: Default::Unset,
+        default: DefaultValue::Unset,
         unit: "",
         help: "",
         rival: None,
@@ -90,9 +93,9 @@ impl Setting {
             .split_once(". ")
             .map_or(self.help, |(first, _)| first);
         match self.default {
-            Default::Value(value) => format!("{first} [default: {value}]"),
-            Default::Computed(words) => format!("{first} [default: {words}]"),
-            Default::Unset => first.to_owned(),
+            DefaultValue::Text(value) => format!("{first} [default: {value}]"),
+            DefaultValue::Computed(words) => format!("{first} [default: {words}]"),
+            DefaultValue::Unset => first.to_owned(),
         }
     }
 
@@ -100,9 +103,9 @@ impl Setting {
     pub(super) fn long_help(&self) -> String {
         let mut text = format!("{}.\n", self.help);
         let default = match self.default {
-            Default::Value(value) => value,
-            Default::Computed(words) => words,
-            Default::Unset => "none",
+            DefaultValue::Text(value) => value,
+            DefaultValue::Computed(words) => words,
+            DefaultValue::Unset => "none",
         };
         let variable = environment_name(self.name);
         for (label, entry) in [

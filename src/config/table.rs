@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::secret::Secret;
-use super::setting::{Default, Kind, Setting};
+use super::setting::{DefaultValue, Kind, Setting};
 use super::{log_filter, value};
 
 /// The setting `name`, if there is one.
@@ -18,7 +18,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "config",
         short: Some('c'),
-        group: GENERAL,
         value_name: "FILE",
         kind: Kind::SettingsFile,
         unit: "file in TOML",
@@ -35,7 +34,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         group: LISTENING,
         value_name: "ADDR:PORT",
         kind: Kind::Many,
-        default: Default::Value("0.0.0.0:1883"),
+        default: DefaultValue::Text("0.0.0.0:1883"),
         unit: "IPv4 address, [IPv6 address] or host name, and port; port 0 is any free one",
         help: "Accept clients at this address; may be given many times. In the environment \
                commas stand between addresses. 1883 is the registered port of MQTT, and \
@@ -67,7 +66,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "store",
         group: INFLUXDB,
         value_name: "STORE",
-        default: Default::Value("influx"),
+        default: DefaultValue::Text("influx"),
         unit: "influx or off",
         help: "Where messages are stored before they are delivered and acknowledged. With off \
                nothing is stored: a broker alone",
@@ -81,7 +80,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-url",
         group: INFLUXDB,
         value_name: "URL",
-        default: Default::Value("http://localhost:8086"),
+        default: DefaultValue::Text("http://localhost:8086"),
         unit: "http://HOST[:PORT][/PREFIX]",
         help: "Where InfluxDB answers. The default is where it listens when nobody has \
                configured it",
@@ -95,7 +94,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-database",
         group: INFLUXDB,
         value_name: "NAME",
-        default: Default::Value("mqtt_data"),
+        default: DefaultValue::Text("mqtt_data"),
         help: "Database to write to",
         apply: |config, value| {
             config.influx_database = value::name(value)?;
@@ -158,7 +157,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-create-database",
         group: INFLUXDB,
         value_name: "BOOL",
-        default: Default::Value("true"),
+        default: DefaultValue::Text("true"),
         unit: "true or false",
         help: "Create the database when it is missing. So a fresh InfluxDB works at once; turn \
                it off where the user may only write",
@@ -172,7 +171,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-timeout",
         group: INFLUXDB,
         value_name: "DURATION",
-        default: Default::Value("10s"),
+        default: DefaultValue::Text("10s"),
         unit: "s, or with a suffix ms, s, m, h; 100ms to 1h",
         help: "How long one write may take. The default is that of InfluxDB's own write-timeout: \
                a shorter one would repeat writes that are still under way",
@@ -187,7 +186,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-connections",
         group: INFLUXDB,
         value_name: "COUNT",
-        default: Default::Value("4"),
+        default: DefaultValue::Text("4"),
         unit: "connections, 1 to 64",
         help: "Most writes to InfluxDB under way at a time. A few are best: more of them split \
                the same points into smaller, dearer writes",
@@ -201,7 +200,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "influx-batch-points",
         group: INFLUXDB,
         value_name: "COUNT",
-        default: Default::Value("10000"),
+        default: DefaultValue::Text("10000"),
         unit: "points, 1 to 1000000",
         help: "Most points in one write. From some thousand on a write costs InfluxDB its points \
                alone; larger ones only add latency",
@@ -215,10 +214,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "measurement",
         group: STORED,
         value_name: "NAME",
-        default: Default::Value("mqtt"),
+        default: DefaultValue::Text("mqtt"),
         help: "Measurement of InfluxDB that the points go to",
         apply: |config, value| {
-            config.measurement = value::name(value)?;
+            config.measurement = value::measurement(value)?;
             Ok(())
         },
         ..Setting::ROW
@@ -227,7 +226,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "keep-payload",
         group: STORED,
         value_name: "WHEN",
-        default: Default::Value("lossy"),
+        default: DefaultValue::Text("lossy"),
         unit: "lossy, always or never",
         help: "When a point holds the exact payload beside its typed fields. With lossy it does \
                where they cannot give it back byte for byte (21.50, any JSON), so that nothing \
@@ -242,7 +241,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "data-dir",
         group: STORED,
         value_name: "DIR",
-        default: Default::Computed(
+        default: DefaultValue::Computed(
             "$STATE_DIRECTORY, else $XDG_STATE_HOME/mqtt-server, else \
              $HOME/.local/state/mqtt-server",
         ),
@@ -259,10 +258,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-packet-size",
         group: LIMITS,
         value_name: "SIZE",
-        default: Default::Value("8M"),
+        default: DefaultValue::Text("8M"),
         unit: "bytes, or with a suffix k, M, G; 2 to 268435460",
-        help: "Largest packet taken from a client; a larger one closes its connection. A payload \
-               of the default still fits into one write of InfluxDB (25 MB) when every \
+        help: "Largest packet taken from a client; a larger one closes its connection. A text of \
+               the default size still fits into one write of InfluxDB (25 MB) when every \
                character of it must be escaped. The largest value is the protocol's own",
         apply: |config, value| {
             config.max_packet_size = value::size(value, &(2..=268_435_460))?;
@@ -274,7 +273,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-topic-length",
         group: LIMITS,
         value_name: "BYTES",
-        default: Default::Value("65535"),
+        default: DefaultValue::Text("65535"),
         unit: "bytes, 1 to 65535",
         help: "Longest topic name or filter. The default is the protocol's own limit",
         apply: |config, value| {
@@ -287,7 +286,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-topic-levels",
         group: LIMITS,
         value_name: "COUNT",
-        default: Default::Value("128"),
+        default: DefaultValue::Text("128"),
         unit: "levels, 1 to 65536",
         help: "Most levels of a topic name or filter. Real topics have fewer than twenty; each \
                level costs a step of every look-up",
@@ -301,7 +300,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-subscriptions",
         group: LIMITS,
         value_name: "COUNT",
-        default: Default::Value("10000"),
+        default: DefaultValue::Text("10000"),
         unit: "subscriptions, 1 to 10000000",
         help: "Most subscriptions of one client. Enough for one per device of a large hub, and \
                a bound to the memory that one client can take",
@@ -315,7 +314,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "connect-timeout",
         group: LIMITS,
         value_name: "DURATION",
-        default: Default::Value("10s"),
+        default: DefaultValue::Text("10s"),
         unit: "s, or with a suffix ms, s, m, h; 100ms to 1h",
         help: "How long a new connection may take to send its CONNECT. Long enough for a modem, \
                too short to hold many threads with silence",
@@ -330,7 +329,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-keep-alive",
         group: LIMITS,
         value_name: "SECONDS",
-        default: Default::Value("0"),
+        default: DefaultValue::Text("0"),
         unit: "s, 0 to 65535; 0 is as the client wishes",
         help: "Longest keep-alive that a client may ask for. The default leaves it to the client, \
                since a client of MQTT 3.1.1 cannot be told of another one",
@@ -344,7 +343,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-inflight",
         group: LIMITS,
         value_name: "COUNT",
-        default: Default::Value("1000"),
+        default: DefaultValue::Text("1000"),
         unit: "messages, 1 to 65535",
         help: "Most messages of QoS 1 and 2 of one client that are not acknowledged yet. Many in \
                flight share one write to InfluxDB; the bytes are bounded by --max-queued-bytes",
@@ -358,7 +357,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-queued-bytes",
         group: LIMITS,
         value_name: "SIZE",
-        default: Default::Value("16M"),
+        default: DefaultValue::Text("16M"),
         unit: "bytes, or with a suffix k, M, G; 1k to 1G",
         help: "Most bytes that wait to be sent to one client. Room for two of the largest \
                packets, and some seconds of a usual link",
@@ -372,7 +371,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "max-queued-messages",
         group: LIMITS,
         value_name: "COUNT",
-        default: Default::Value("100000"),
+        default: DefaultValue::Text("100000"),
         unit: "messages, 1 to 100000000",
         help: "Most messages that wait to be sent to one client. Small messages cost more than \
                their bytes, so that they are counted too",
@@ -386,7 +385,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "when-queue-full",
         group: LIMITS,
         value_name: "ACTION",
-        default: Default::Value("drop"),
+        default: DefaultValue::Text("drop"),
         unit: "drop or disconnect",
         help: "What happens when more waits for a client than it may. With drop it misses \
                messages, which are stored all the same, and stays connected; both are logged",
@@ -401,7 +400,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         group: LOG,
         value_name: "BOOL",
         kind: Kind::Switch,
-        default: Default::Value("false"),
+        default: DefaultValue::Text("false"),
         unit: "true or false; the flag alone is true",
         help: "Begin each line of the log with its time in UTC. Off, since systemd and docker \
                add their own",
@@ -416,7 +415,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         short: Some('v'),
         group: LOG,
         kind: Kind::Repeat,
-        default: Default::Value("0"),
+        default: DefaultValue::Text("0"),
         unit: "0 is info, 1 debug (-v), 2 and more trace (-vv)",
         help: "Log more: once for a line per packet, twice for all there is. RUST_LOG wins if it \
                is set. The log goes to standard error",
@@ -428,12 +427,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-const GENERAL: &str = "Options";
-const LISTENING: &str = "Listening";
-const INFLUXDB: &str = "InfluxDB";
-const STORED: &str = "What is stored";
-const LIMITS: &str = "Limits, each for one client";
-const LOG: &str = "Log";
+const LISTENING: Option<&str> = Some("Listening");
+const INFLUXDB: Option<&str> = Some("InfluxDB");
+const STORED: Option<&str> = Some("What is stored");
+const LIMITS: Option<&str> = Some("Limits, each for one client");
+const LOG: Option<&str> = Some("Log");
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
