@@ -1,1 +1,4 @@
 //! An MQTT broker that stores every message in InfluxDB before it delivers or acknowledges it.
+
+pub mod codec;
+pub mod topic;
