@@ -12,16 +12,18 @@
 //! the session (a second CONNECT, a topic alias that nobody set) are the handlers'.
 //!
 //! Invariants: nothing in here knows a socket, a thread, a lock, a clock or the log. Bytes from a
-//! peer never panic: only [`reader`] and [`var_int`] take slices apart, with functions that cannot
+//! peer never panic: only `reader` and `var_int` take slices apart, with functions that cannot
 //! fail but by saying so, and the lints below see to it.
 //!
-//! Reading order: [`frame`], [`reader`], [`publish`], then the other packets.
+//! Reading order: `frame`, `reader`, `publish`, then the other packets.
 //! Specification: chapters 1.5, 2 and 3 of MQTT 5.0 and of MQTT 3.1.1.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod ack;
 mod auth;
+#[cfg(test)]
+mod cases;
 mod connack;
 mod connect;
 mod disconnect;
