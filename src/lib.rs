@@ -1,1 +1,3 @@
 //! An MQTT broker that stores every message in InfluxDB before it delivers or acknowledges it.
+
+pub mod store;
