@@ -1,6 +1,17 @@
 //! An MQTT broker that stores every message in InfluxDB before it delivers or acknowledges it.
 
+pub mod broker;
+pub mod close_reason;
 pub mod codec;
 pub mod config;
+mod connection;
+mod handlers;
+mod lock;
 pub mod logging;
+pub mod net;
+pub mod publisher;
+pub mod server;
+mod shutdown;
+pub mod state;
+pub mod store;
 pub mod topic;

@@ -1,0 +1,122 @@
+//! Why a connection ends.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use log::{Level, log};
+
+use crate::codec::{DecodeError, ReasonCode};
+use crate::store::StoreError;
+
+/// Why a connection ends. Some reasons are nobody's fault.
+#[derive(Debug)]
+pub enum CloseReason {
+    /// The client sent DISCONNECT.
+    Disconnected,
+    /// The client closed its connection without DISCONNECT.
+    ClosedByPeer,
+    /// The connection broke.
+    Io(io::Error),
+    /// Another thread ended the session.
+    Ended(EndedBy),
+    /// No whole packet came for one and a half times the keep alive.
+    KeepAliveExpired {
+        /// How long the client was waited for.
+        after: Duration,
+    },
+    /// No CONNECT came in time.
+    ConnectTimeout {
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The client sent bytes that are no packet, or not one it may send.
+    Decode(DecodeError),
+    /// The client sent a valid packet at the wrong time, or one beyond a limit.
+    Refused {
+        /// For the client, where its version of MQTT has a place for it.
+        code: ReasonCode,
+        /// For the log: what was wrong.
+        what: String,
+    },
+    /// What the client published could not be stored. It is not acknowledged and not delivered.
+    NotStored(StoreError),
+    /// Its thread panicked, which is our fault.
+    Panicked,
+}
+
+/// Why another thread ended a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The same client identifier connected once more.
+    TakeOver,
+    /// The server stops.
+    Shutdown,
+    /// The client reads too slowly, or its connection failed while sending.
+    Outbox,
+}
+
+impl CloseReason {
+    /// Whether the client's will is to be published: always, but after a DISCONNECT
+    /// [MQTT-3.1.2-8 and 3.14.4-3 in 3.1.1].
+    #[must_use]
+    pub fn publishes_will(&self) -> bool {
+        !matches!(self, Self::Disconnected)
+    }
+
+    /// Logs the end of the connection of `who`, in one line.
+    pub fn log(&self, who: &str) {
+        match self {
+            Self::Decode(DecodeError::UnknownPacketType(_)) => {
+                log!(Level::Error, "[UNKNOWN PACKET TYPE] {who}: {self}");
+            }
+            Self::Decode(_)
+            | Self::Refused { .. }
+            | Self::NotStored(_)
+            | Self::ConnectTimeout { .. }
+            | Self::Panicked => log!(Level::Error, "{who}: {self}"),
+            Self::Disconnected
+            | Self::ClosedByPeer
+            | Self::Io(_)
+            | Self::Ended(_)
+            | Self::KeepAliveExpired { .. } => log!(Level::Info, "{who}: closed: {self}"),
+        }
+    }
+}
+
+impl From<DecodeError> for CloseReason {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<StoreError> for CloseReason {
+    fn from(error: StoreError) -> Self {
+        Self::NotStored(error)
+    }
+}
+
+impl From<io::Error> for CloseReason {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str("client disconnected"),
+            Self::ClosedByPeer => f.write_str("client closed the connection without DISCONNECT"),
+            Self::Io(error) => write!(f, "connection failed: {error}"),
+            Self::Ended(EndedBy::TakeOver) => f.write_str("another connection took over its client identifier"),
+            Self::Ended(EndedBy::Shutdown) => f.write_str("server stops"),
+            Self::Ended(EndedBy::Outbox) => f.write_str("could not be sent to"),
+            Self::KeepAliveExpired { after } => write!(f, "keep alive expired: no packet for {after:?}"),
+            Self::ConnectTimeout { after } => write!(f, "sent no CONNECT within {after:?}"),
+            Self::Decode(error) => write!(f, "{error}"),
+            Self::Refused { what, .. } => f.write_str(what),
+            Self::NotStored(error) => write!(f, "closed, as its message could not be stored: {error}"),
+            Self::Panicked => f.write_str("its thread panicked, see the message above"),
+        }
+    }
+}

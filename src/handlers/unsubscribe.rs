@@ -1,0 +1,27 @@
+//! UNSUBSCRIBE.
+
+use crate::codec::{ReasonCode, UnsubAck, Unsubscribe, UserProperties};
+use crate::connection::Connection;
+
+impl Connection<'_> {
+    /// Ends subscriptions, and answers for each filter, also where there was none [MQTT-3.10.4-5].
+    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+        let mut reason_codes = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in unsubscribe.filters {
+            // [MQTT-3.10.4-1] byte for byte the same filter.
+            let was_there = self.filters.remove(filter.full)
+                && self.broker.subscriptions.unsubscribe(filter.full, self.session.number());
+            reason_codes.push(match was_there {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoSubscriptionExisted,
+            });
+        }
+        let answer = UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            reason_codes: &reason_codes,
+            reason_string: None,
+            user_properties: UserProperties::default(),
+        };
+        answer.encode(self.session.version(), &mut self.answers);
+    }
+}
