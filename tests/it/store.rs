@@ -24,6 +24,10 @@ fn stores_before_it_delivers_and_acknowledges() {
     exactly_once.expect_silence(SILENCE);
 
     influx.resume();
+    at_least_once.expect(&packet::puback(1));
+    exactly_once.expect(&packet::pubrec(2));
+    exactly_once.send(&packet::pubrel(2));
+    exactly_once.expect(&packet::pubcomp(2));
     let mut got = [(); 3].map(|()| subscriber.take_publish());
     got.sort_by(|a, b| a.topic.cmp(&b.topic));
     let expected = [("a/0", "zero"), ("a/1", "one"), ("a/2", "two")];
@@ -34,8 +38,6 @@ fn stores_before_it_delivers_and_acknowledges() {
     for (topic, payload) in expected {
         assert_eq!(influx.payloads(topic), [payload]);
     }
-    at_least_once.expect(&packet::puback(1));
-    exactly_once.expect(&packet::pubrec(2));
 }
 
 /// Nobody has to wait for InfluxDB who publishes nothing.
@@ -164,6 +166,8 @@ fn stores_qos_2_that_is_sent_again_after_a_failure() {
     let mut publisher = broker.connect("publisher");
     publisher.send(&publish.dup().bytes());
     publisher.expect(&packet::pubrec(7));
+    publisher.send(&packet::pubrel(7));
+    publisher.expect(&packet::pubcomp(7));
     subscriber.expect_publish("a", "x");
     subscriber.expect_nothing();
 }

@@ -44,7 +44,7 @@ impl Influx {
         ));
         influx.credentials = Some((user, password));
         influx.kill();
-        influx.spawn_again(true);
+        influx.restart();
         influx
     }
 
@@ -55,11 +55,8 @@ impl Influx {
 
     /// Starts it again after [`Influx::kill`], with the same data on the same port.
     pub(crate) fn restart(&mut self) {
-        self.spawn_again(false);
-    }
-
-    fn spawn_again(&mut self, auth: bool) {
         let address = self.address.to_string();
+        let auth = self.credentials.is_some();
         // The port may still be held for an instant by what the killed process left behind.
         self.process = eventually("influxd has its port back", || {
             let process = spawn(&self.directory, &address, auth);
@@ -87,14 +84,11 @@ impl Influx {
 
     /// Runs an InfluxQL statement and returns its result; an error that InfluxDB reports fails the test.
     pub(crate) fn query(&self, statement: &str) -> Value {
-        let mut form = format!(
+        let form = format!(
             "db={DATABASE}&epoch=ns&q={}",
             http::percent_encode(statement)
         );
-        if let Some((user, password)) = self.credentials {
-            form += &format!("&u={user}&p={password}");
-        }
-        let response = http::post(self.address, "/query", form.as_bytes()).unwrap();
+        let response = http::post(self.address, &self.target("/query?"), form.as_bytes()).unwrap();
         let body = String::from_utf8(response.body).unwrap();
         assert_eq!(response.status, 200, "{statement}: {body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
@@ -105,7 +99,7 @@ impl Influx {
 
     /// Writes one line of line protocol as another program would.
     pub(crate) fn write(&self, line: &str) {
-        let target = format!("/write?db={DATABASE}");
+        let target = self.target(&format!("/write?db={DATABASE}"));
         let response = http::post(self.address, &target, line.as_bytes()).unwrap();
         assert_eq!(
             response.status,
@@ -113,6 +107,14 @@ impl Influx {
             "{line}: {}",
             String::from_utf8_lossy(&response.body)
         );
+    }
+
+    /// `target` with user and password, which 1.6.7 reads from the URL and not from a form.
+    fn target(&self, target: &str) -> String {
+        match self.credentials {
+            Some((user, password)) => format!("{target}&u={user}&p={password}"),
+            None => target.to_owned(),
+        }
     }
 
     /// Every stored point, oldest first.
