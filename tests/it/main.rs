@@ -1,0 +1,30 @@
+//! Tests of the whole program: the real binary, the real InfluxDB, the real mosquitto clients.
+//!
+//! `tests/run` installs what they need. Each chapter is one file; `support` has the tools. Conformance numbers are
+//! those of MQTT 5.0 unless marked `3.1.1`.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::print_stderr,
+    reason = "a failed test shows what the processes printed"
+)]
+
+mod support;
+
+mod connect;
+mod foreign_clients;
+mod hostile;
+mod influx_access;
+mod influx_away;
+mod keep_alive;
+mod life;
+mod limits;
+mod mapping;
+mod publish;
+mod retain;
+mod settings;
+mod slow;
+mod store;
+mod subscribe;
+mod takeover;
+mod will;

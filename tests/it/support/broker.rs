@@ -1,0 +1,220 @@
+//! The program under test.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Command, ExitStatus};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::process::{Process, Signal};
+use super::{Connect, FakeInflux, Influx, Wire};
+
+/// What the line begins with that tells the port.
+const LISTENING: &str = "[LISTENING] Server is listening on ";
+
+/// A running broker.
+pub(crate) struct Broker {
+    process: Process,
+    address: SocketAddr,
+    /// Its state, for as long as it runs.
+    _data: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker that stores in `influx`, and waits until it listens.
+    pub(crate) fn start(influx: &Influx) -> Self {
+        BrokerCommand::storing_at(&influx.url()).start()
+    }
+
+    /// Starts a broker that stores in `influx`, and waits until it listens.
+    pub(crate) fn start_with_fake(influx: &FakeInflux) -> Self {
+        BrokerCommand::storing_at(&influx.url()).start()
+    }
+
+    /// Starts a broker without a store, for all that is between client and broker alone.
+    pub(crate) fn start_without_store() -> Self {
+        BrokerCommand::without_store().start()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens a connection and sends nothing.
+    pub(crate) fn open(&self) -> Wire {
+        Wire::open(self.address)
+    }
+
+    /// Connects a client of this id with a clean session.
+    pub(crate) fn connect(&self, client_id: &str) -> Wire {
+        self.connect_with(&Connect::new(client_id))
+    }
+
+    /// Connects a client and expects it to be accepted.
+    pub(crate) fn connect_with(&self, connect: &Connect<'_>) -> Wire {
+        Wire::connect(self.address, connect)
+    }
+
+    /// Waits for a log line with `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.process.log.wait_for(text)
+    }
+
+    /// How many log lines so far contain `text`.
+    pub(crate) fn log_count(&self, text: &str) -> usize {
+        self.process.log.count(text)
+    }
+
+    /// All of the log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log.lines().join("\n")
+    }
+
+    /// Waits for the `[ERROR]` line of a closed connection; there must be one only.
+    pub(crate) fn expect_one_error_of(&self, peer: SocketAddr) -> String {
+        let peer = format!("peer={peer}");
+        // Ports have no fixed length: `:5000` is not `:50001`.
+        let is_of_peer = |line: &str| {
+            let rest = line.split_once(&peer).map(|(_, rest)| rest);
+            line.starts_with("[ERROR]")
+                && rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+        };
+        let line = self
+            .process
+            .log
+            .wait_for_match(&format!("[ERROR] {peer}"), is_of_peer);
+        let lines: Vec<String> = self
+            .process
+            .log
+            .lines()
+            .into_iter()
+            .filter(|line| is_of_peer(line))
+            .collect();
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        line
+    }
+
+    /// Memory that the broker occupies, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
+    }
+
+    /// Sends a signal and returns at once.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits until the broker ends by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.process.kill();
+        // A panic ends one thread and might pass unseen; it is a fault in every test.
+        if !thread::panicking() {
+            self.process.log.wait_for_end();
+            assert_eq!(self.process.log.count("panicked at"), 0, "{}", self.log());
+        }
+    }
+}
+
+/// A broker that is to be started.
+pub(crate) struct BrokerCommand {
+    command: Command,
+    data: TempDir,
+}
+
+impl BrokerCommand {
+    /// Listens on a free port of 127.0.0.1 and stores in the InfluxDB at `url`.
+    pub(crate) fn storing_at(url: &str) -> Self {
+        Self::bare().args(&["--listen", "127.0.0.1:0", "--influx-url", url])
+    }
+
+    /// Listens on a free port of 127.0.0.1 and stores nothing.
+    pub(crate) fn without_store() -> Self {
+        Self::bare().args(&["--listen", "127.0.0.1:0", "--store", "off"])
+    }
+
+    /// No flag but a data folder of its own, and none of the variables of whoever runs the tests.
+    pub(crate) fn bare() -> Self {
+        Self::run_by(Command::new(env!("CARGO_BIN_EXE_mqtt-server")))
+    }
+
+    /// Like [`BrokerCommand::without_store`], with so many open files at most.
+    pub(crate) fn with_open_files_max(count: u32) -> Self {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={count}"))
+            .arg(env!("CARGO_BIN_EXE_mqtt-server"));
+        Self::run_by(command).args(&["--listen", "127.0.0.1:0", "--store", "off"])
+    }
+
+    fn run_by(mut command: Command) -> Self {
+        let data = TempDir::new().unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command
+            .env_clear()
+            .env("PATH", path)
+            .arg("--data-dir")
+            .arg(data.path());
+        Self { command, data }
+    }
+
+    /// With more flags and their values.
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// With an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(mut self) -> Broker {
+        // util-linux has prlimit; the broker itself comes with the tests.
+        let process = Process::spawn("mqtt-server", "util-linux", &mut self.command);
+        let address = listening_address(&process.log.wait_for(LISTENING));
+        Broker {
+            process,
+            address,
+            _data: self.data,
+        }
+    }
+
+    /// Starts it and expects that it ends with an error; returns the exit code and the lines it printed.
+    pub(crate) fn fail(mut self) -> (Option<i32>, Vec<String>) {
+        let mut process = Process::spawn("mqtt-server", "util-linux", &mut self.command);
+        let status = process.wait();
+        let lines = process.log.lines();
+        (
+            status.code(),
+            lines.into_iter().filter(|line| !line.is_empty()).collect(),
+        )
+    }
+}
+
+/// The address in a `[LISTENING]` line, as a client can use it.
+pub(crate) fn listening_address(line: &str) -> SocketAddr {
+    let address = line
+        .split_once(LISTENING)
+        .map(|(_, address)| address.trim());
+    let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
+    let address = address.unwrap_or_else(|| panic!("no address: {line:?}"));
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        false => address,
+    }
+}

@@ -1,0 +1,57 @@
+//! What the tests are made of: the real programs, a scripted InfluxDB, and clients.
+//!
+//! [`Broker`], [`Influx`] and the [`mosquitto`] clients are real processes on ports that the system picks.
+//! [`FakeInflux`] answers what a test tells it to. [`Wire`] is an MQTT client that speaks in bytes built by
+//! [`packet`], which knows nothing of `src/codec`: a fault made twice in the same way must not cancel out.
+//!
+//! Nothing sleeps and hopes. Every wait is for an event and ends at [`DEADLINE`], far beyond what a loaded machine
+//! needs, with what was expected and what came instead.
+
+mod base64;
+mod broker;
+mod fake_influx;
+mod http;
+mod influx;
+mod log;
+pub(crate) mod mosquitto;
+pub(crate) mod packet;
+mod process;
+mod wire;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use broker::{Broker, BrokerCommand, listening_address};
+pub(crate) use fake_influx::{Answer, FakeInflux};
+pub(crate) use influx::Influx;
+pub(crate) use packet::{Connect, Publish, Will};
+pub(crate) use process::Signal;
+pub(crate) use wire::Wire;
+
+/// How long a test waits for anything that must happen.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a test listens before it believes that nothing comes, where no later packet can prove it.
+pub(crate) const SILENCE: Duration = Duration::from_millis(300);
+
+/// What a subscription is granted today that asks for QoS 0, 1 or 2. Whoever depends on it asks [`granted`].
+const GRANTED_QOS: [u8; 3] = [0, 0, 0];
+
+/// The QoS that a subscription gets which asks for `requested`.
+pub(crate) fn granted(requested: u8) -> u8 {
+    GRANTED_QOS[usize::from(requested)]
+}
+
+/// Asks `look` again and again until it finds something.
+///
+/// Only for what nobody announces (a count in InfluxDB, a port that opens); a log line or a packet is waited for.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
