@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use mqtt_server::store::mapping::{KeepPayload, Mapping, MappingError};
+use mqtt_server::config::KeepPayload;
+use mqtt_server::store::mapping::{Mapping, MappingError};
 
 /// How many points are in the buffer before it is emptied, as in a large batch.
 const BATCH: u32 = 1_000;

@@ -74,12 +74,11 @@ impl CloseReason {
             | Self::Refused { .. }
             | Self::NotStored(_)
             | Self::ConnectTimeout { .. }
+            | Self::KeepAliveExpired { .. }
             | Self::Panicked => log!(Level::Error, "{who}: {self}"),
-            Self::Disconnected
-            | Self::ClosedByPeer
-            | Self::Io(_)
-            | Self::Ended(_)
-            | Self::KeepAliveExpired { .. } => log!(Level::Info, "{who}: closed: {self}"),
+            Self::Disconnected | Self::ClosedByPeer | Self::Io(_) | Self::Ended(_) => {
+                log!(Level::Info, "{who}: closed: {self}");
+            }
         }
     }
 }
@@ -108,14 +107,20 @@ impl fmt::Display for CloseReason {
             Self::Disconnected => f.write_str("client disconnected"),
             Self::ClosedByPeer => f.write_str("client closed the connection without DISCONNECT"),
             Self::Io(error) => write!(f, "connection failed: {error}"),
-            Self::Ended(EndedBy::TakeOver) => f.write_str("another connection took over its client identifier"),
+            Self::Ended(EndedBy::TakeOver) => {
+                f.write_str("another connection took over its client identifier")
+            }
             Self::Ended(EndedBy::Shutdown) => f.write_str("server stops"),
             Self::Ended(EndedBy::Outbox) => f.write_str("could not be sent to"),
-            Self::KeepAliveExpired { after } => write!(f, "keep alive expired: no packet for {after:?}"),
+            Self::KeepAliveExpired { after } => {
+                write!(f, "keep alive expired: no packet for {after:?}")
+            }
             Self::ConnectTimeout { after } => write!(f, "sent no CONNECT within {after:?}"),
             Self::Decode(error) => write!(f, "{error}"),
             Self::Refused { what, .. } => f.write_str(what),
-            Self::NotStored(error) => write!(f, "closed, as its message could not be stored: {error}"),
+            Self::NotStored(error) => {
+                write!(f, "closed, as its message could not be stored: {error}")
+            }
             Self::Panicked => f.write_str("its thread panicked, see the message above"),
         }
     }

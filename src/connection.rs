@@ -77,7 +77,9 @@ fn await_connect(
 ) -> Result<(), CloseReason> {
     while next_frame(input.bytes(), None, broker.config.max_packet_size)?.is_none() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timed_out = || CloseReason::ConnectTimeout { after: broker.config.connect_timeout };
+        let timed_out = || CloseReason::ConnectTimeout {
+            after: broker.config.connect_timeout,
+        };
         if left.is_zero() {
             return Err(timed_out());
         }
@@ -93,7 +95,11 @@ fn await_connect(
 }
 
 impl<'b> Connection<'b> {
-    pub(crate) fn new(broker: &'b Broker, session: Arc<Session>, patience: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        broker: &'b Broker,
+        session: Arc<Session>,
+        patience: Option<Duration>,
+    ) -> Self {
         Self {
             broker,
             session,
@@ -122,7 +128,9 @@ impl<'b> Connection<'b> {
                 // Only whole packets keep a client alive: one that sends byte after byte of a
                 // packet it never finishes does not [MQTT-3.1.2-24 in 3.1.1].
                 Ok(0) if !input.bytes().is_empty() && self.patience.is_some() => {
-                    let left = self.patience.map(|patience| patience.saturating_sub(last_packet.elapsed()));
+                    let left = self
+                        .patience
+                        .map(|patience| patience.saturating_sub(last_packet.elapsed()));
                     if left.is_some_and(|left| left.is_zero()) {
                         return self.keep_alive_expired();
                     }
@@ -151,7 +159,9 @@ impl<'b> Connection<'b> {
     }
 
     fn keep_alive_expired(&self) -> CloseReason {
-        CloseReason::KeepAliveExpired { after: self.patience.unwrap_or_default() }
+        CloseReason::KeepAliveExpired {
+            after: self.patience.unwrap_or_default(),
+        }
     }
 
     /// Another thread that ends a session makes its reader find the end of the stream.
@@ -190,13 +200,21 @@ impl<'b> Connection<'b> {
         messages: &mut Vec<Message<'a>>,
     ) -> Result<Option<usize>, CloseReason> {
         let rest = batch.get(start..).unwrap_or_default();
-        let Some(frame) = next_frame(rest, Some(self.session.version()), self.broker.config.max_packet_size)?
+        let Some(frame) = next_frame(
+            rest,
+            Some(self.session.version()),
+            self.broker.config.max_packet_size,
+        )?
         else {
             return Ok(None);
         };
         let len = frame.bytes.len();
         if log_enabled!(log::Level::Debug) {
-            debug!("{}: received {:?} of {len} bytes", self.session.outbox().name(), frame.packet_type);
+            debug!(
+                "{}: received {:?} of {len} bytes",
+                self.session.outbox().name(),
+                frame.packet_type
+            );
         }
         self.on_packet(&frame, batch, start..start + len, messages)?;
         Ok(Some(len))
@@ -205,7 +223,11 @@ impl<'b> Connection<'b> {
     /// Stores, retains, delivers and acknowledges: the order that everything here is about.
     ///
     /// `messages` is empty afterwards.
-    pub(crate) fn publish(&mut self, batch: &[u8], messages: &mut Vec<Message<'_>>) -> Result<(), CloseReason> {
+    pub(crate) fn publish(
+        &mut self,
+        batch: &[u8],
+        messages: &mut Vec<Message<'_>>,
+    ) -> Result<(), CloseReason> {
         if !messages.is_empty() {
             self.publisher.publish(self.broker, batch, messages)?;
             messages.clear();
@@ -238,7 +260,9 @@ impl<'b> Connection<'b> {
 
     fn leave(&mut self) {
         for filter in self.filters.drain() {
-            self.broker.subscriptions.unsubscribe(&filter, self.session.number());
+            self.broker
+                .subscriptions
+                .unsubscribe(&filter, self.session.number());
         }
         self.broker.clients.detach(&self.session);
     }
@@ -248,5 +272,8 @@ impl<'b> Connection<'b> {
 const FLUSH_AT_STOP: Duration = Duration::from_secs(2);
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }

@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use log::error;
 use mqtt_server::config::{Config, Invocation};
 use mqtt_server::logging;
+use mqtt_server::server::Server;
 
 fn main() -> ExitCode {
     let config = match Config::from_process() {
@@ -24,8 +26,20 @@ fn main() -> ExitCode {
         say(&error);
         return ExitCode::FAILURE;
     }
-    // >>> The server is run here: `mqtt_server::server::Server`, and its end is the exit code. <<<
-    ExitCode::SUCCESS
+    let server = match Server::bind(*config) {
+        Ok(server) => server,
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match server.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("cannot serve: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Says one line to the operator where there is no log yet.

@@ -48,7 +48,10 @@ impl Server {
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let listen = |address: &SocketAddr| {
-            TcpListener::bind(address).map_err(|error| BindError::Listen { address: *address, error })
+            TcpListener::bind(address).map_err(|error| BindError::Listen {
+                address: *address,
+                error,
+            })
         };
         let listeners = config.listen.iter().map(listen).collect::<Result<_, _>>()?;
         let store = match config.store {
@@ -63,8 +66,15 @@ impl Server {
             retained: Retained::default(),
             config,
         };
-        let shared = Arc::new(Shared { broker, shutdown: Shutdown::default() });
-        Ok(Self { listeners, signals, shared })
+        let shared = Arc::new(Shared {
+            broker,
+            shutdown: Shutdown::default(),
+        });
+        Ok(Self {
+            listeners,
+            signals,
+            shared,
+        })
     }
 
     /// Serves until the process gets SIGINT or SIGTERM; then stops: what was accepted is stored and
@@ -73,10 +83,16 @@ impl Server {
     /// # Errors
     /// When a listener's thread cannot be started.
     pub fn run(mut self) -> io::Result<()> {
-        let addresses = self.listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let addresses = self
+            .listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<io::Result<Vec<_>>>()?;
         for (listener, address) in self.listeners.into_iter().zip(&addresses) {
             let shared = Arc::clone(&self.shared);
-            thread::Builder::new().name("accept".into()).spawn(move || accept(&listener, &shared))?;
+            thread::Builder::new()
+                .name("accept".into())
+                .spawn(move || accept(&listener, &shared))?;
             info!("[LISTENING] Server is listening on {address}");
         }
         let signal = self.signals.forever().next();
@@ -121,9 +137,13 @@ fn start_client(socket: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     let serve = move || {
         // Whatever panics has been caught inside; this is for what ends a panicking thread.
         let Shared { broker, shutdown } = &*shared;
-        let _ = catch_unwind(AssertUnwindSafe(|| connection::serve(stream, peer, broker, shutdown)));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            connection::serve(stream, peer, broker, shutdown);
+        }));
     };
-    let thread = thread::Builder::new().name("client".into()).stack_size(CLIENT_STACK);
+    let thread = thread::Builder::new()
+        .name("client".into())
+        .stack_size(CLIENT_STACK);
     if let Err(error) = thread.spawn(serve) {
         error!("peer={peer}: cannot start its thread: {error}");
     }

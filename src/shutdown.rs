@@ -68,7 +68,9 @@ impl Shutdown {
     /// [`Shutdown::enter`].
     pub(crate) fn stop(&self, connected: impl FnOnce() -> Vec<Arc<Session>>) {
         self.stopping.store(true, Ordering::SeqCst);
-        connected().iter().for_each(|session| session.end_reading(EndedBy::Shutdown));
+        connected()
+            .iter()
+            .for_each(|session| session.end_reading(EndedBy::Shutdown));
     }
 
     /// Waits until all clients' threads have ended; gives up after a while.

@@ -26,7 +26,10 @@ impl Clients {
     /// Takes a client out, unless another connection has taken its place already.
     pub fn detach(&self, session: &Session) {
         let mut by_id = lock(&self.by_id);
-        if by_id.get(session.client_id()).is_some_and(|there| there.number() == session.number()) {
+        if by_id
+            .get(session.client_id())
+            .is_some_and(|there| there.number() == session.number())
+        {
             by_id.remove(session.client_id());
         }
     }

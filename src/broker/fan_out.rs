@@ -61,11 +61,19 @@ impl FanOut {
     pub fn add_piece(&mut self, batch: &[u8], packet: Range<usize>, publish: &Publish<'_>) {
         // With QoS 0 and RETAIN 0 there is nothing in the packet that a subscriber may not have.
         let piece = if batch.get(packet.start) == Some(&PLAIN_PUBLISH) {
-            Piece { of: PieceOf::Batch, start: packet.start, end: packet.end }
+            Piece {
+                of: PieceOf::Batch,
+                start: packet.start,
+                end: packet.end,
+            }
         } else {
             let start = self.made.len();
             publish.encode(ProtocolVersion::V3_1_1, &mut self.made);
-            Piece { of: PieceOf::Made, start, end: self.made.len() }
+            Piece {
+                of: PieceOf::Made,
+                start,
+                end: self.made.len(),
+            }
         };
         push_joined(&mut self.pieces, piece);
         self.messages += 1;
@@ -87,7 +95,12 @@ impl FanOut {
 
     /// Sends all parcels, without waiting for anybody, and is empty again.
     pub fn send(&mut self, batch: &[u8]) {
-        let Self { made, parcels, joined, .. } = self;
+        let Self {
+            made,
+            parcels,
+            joined,
+            ..
+        } = self;
         for parcel in &mut parcels[..self.used] {
             let Some(session) = parcel.to.take() else {
                 continue;
@@ -100,7 +113,9 @@ impl FanOut {
                 [piece] => session.outbox().deliver(bytes(piece), parcel.messages),
                 pieces => {
                     joined.clear();
-                    pieces.iter().for_each(|piece| joined.extend_from_slice(bytes(piece)));
+                    pieces
+                        .iter()
+                        .for_each(|piece| joined.extend_from_slice(bytes(piece)));
                     session.outbox().deliver(joined, parcel.messages);
                 }
             }
@@ -118,7 +133,10 @@ impl FanOut {
     fn parcel_for(&mut self, session: &Arc<Session>) -> usize {
         // Most often it is the one that got the message before.
         if let Some(last) = self.used.checked_sub(1)
-            && self.parcels[last].to.as_ref().is_some_and(|to| to.number() == session.number())
+            && self.parcels[last]
+                .to
+                .as_ref()
+                .is_some_and(|to| to.number() == session.number())
         {
             return last;
         }

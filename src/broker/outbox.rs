@@ -78,7 +78,13 @@ const BUFFER_KEPT_MAX: usize = 4 * 1024;
 impl Outbox {
     /// An empty outbox; `name` says in the log whose it is.
     pub fn new(name: String, stream: Stream, limits: OutboxLimits) -> Self {
-        Self { name, stream, limits, state: Mutex::default(), changed: Condvar::new() }
+        Self {
+            name,
+            stream,
+            limits,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     /// Whose it is, for the log.
@@ -115,12 +121,18 @@ impl Outbox {
         match self.limits.when_full {
             WhenQueueFull::Drop => {
                 state.dropped += messages as u64;
-                if state.reported.is_none_or(|then| then.elapsed() >= REPORT_INTERVAL) {
+                if state
+                    .reported
+                    .is_none_or(|then| then.elapsed() >= REPORT_INTERVAL)
+                {
                     self.report_dropped(&mut state);
                 }
             }
             WhenQueueFull::Disconnect => {
-                warn!("{}: reads too slowly, its queue is full: disconnecting", self.name);
+                warn!(
+                    "{}: reads too slowly, its queue is full: disconnecting",
+                    self.name
+                );
                 self.close_locked(&mut state);
             }
         }
@@ -143,7 +155,10 @@ impl Outbox {
         // that is answered.
         let queued = state.waiting.len() + state.draining_bytes;
         if queued + bytes.len() > self.limits.queued_bytes_max.saturating_mul(2) {
-            error!("{}: does not read the answers to what it sends: disconnecting", self.name);
+            error!(
+                "{}: does not read the answers to what it sends: disconnecting",
+                self.name
+            );
             return self.close_locked(&mut state);
         }
         state.waiting.extend_from_slice(bytes);
@@ -207,7 +222,12 @@ impl Outbox {
 
     /// Sends `bytes` from where they are, without a lock and without waiting; then what others have
     /// left meanwhile.
-    fn send_first(self: &Arc<Self>, mut state: MutexGuard<'_, State>, bytes: &[u8], messages: usize) {
+    fn send_first(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        bytes: &[u8],
+        messages: usize,
+    ) {
         state.writer = Writer::Sending;
         drop(state);
         if !self.send_or_drain(bytes, messages) {
@@ -260,9 +280,14 @@ impl Outbox {
         }
         state.writer = Writer::Draining;
         let outbox = Arc::clone(self);
-        let drainer = thread::Builder::new().name("drainer".into()).stack_size(DRAINER_STACK);
+        let drainer = thread::Builder::new()
+            .name("drainer".into())
+            .stack_size(DRAINER_STACK);
         if let Err(error) = drainer.spawn(move || outbox.drain()) {
-            error!("{}: cannot start a thread to drain its queue: {error}: disconnecting", self.name);
+            error!(
+                "{}: cannot start a thread to drain its queue: {error}: disconnecting",
+                self.name
+            );
             self.close_locked(state);
         }
     }

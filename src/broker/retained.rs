@@ -31,7 +31,11 @@ impl Retained {
             lock(&self.by_topic).remove(topic);
             return;
         }
-        let message = RetainedMessage { topic: topic.into(), payload: payload.into(), qos };
+        let message = RetainedMessage {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos,
+        };
         *lock(&self.by_topic).slot(topic) = Some(Arc::new(message));
     }
 

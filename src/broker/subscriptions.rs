@@ -76,7 +76,10 @@ impl Subscriptions {
             table.matching_filters(topic, |there| matching.extend_from_slice(there));
         }
         matching.sort_unstable_by_key(|subscription| {
-            (subscription.session.number(), std::cmp::Reverse(subscription.qos))
+            (
+                subscription.session.number(),
+                std::cmp::Reverse(subscription.qos),
+            )
         });
         matching.dedup_by_key(|subscription| subscription.session.number());
         matching

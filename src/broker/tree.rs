@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-
 /// Values by topic, one tree level for each topic level.
 ///
 /// It serves both ways: with filters as keys it finds those that match a name (subscriptions), with
@@ -31,13 +30,21 @@ struct Node<V> {
 
 impl<V> Node<V> {
     fn new(parent: NodeId, level: &str) -> Self {
-        Self { parent, level: level.into(), children: HashMap::default(), value: None }
+        Self {
+            parent,
+            level: level.into(),
+            children: HashMap::default(),
+            value: None,
+        }
     }
 }
 
 impl<V> Default for Tree<V> {
     fn default() -> Self {
-        Self { nodes: vec![Node::new(ROOT, "")], free: Vec::new() }
+        Self {
+            nodes: vec![Node::new(ROOT, "")],
+            free: Vec::new(),
+        }
     }
 }
 
@@ -125,7 +132,9 @@ impl<V> Tree<V> {
     }
 
     fn find(&self, key: &str) -> Option<NodeId> {
-        key.split('/').try_fold(ROOT, |id, level| self.nodes[id].children.get(level).copied())
+        key.split('/').try_fold(ROOT, |id, level| {
+            self.nodes[id].children.get(level).copied()
+        })
     }
 
     fn add_child(&mut self, parent: NodeId, level: &str) -> NodeId {
@@ -170,15 +179,26 @@ mod tests {
         let mut names = Vec::new();
         let mut filters = vec!["#".to_owned()];
         let extend = |prefixes: &[String], levels: &[&str]| -> Vec<String> {
-            let longer = |prefix: &String| levels.iter().map(move |level| format!("{prefix}/{level}")).collect::<Vec<_>>();
+            let longer = |prefix: &String| {
+                levels
+                    .iter()
+                    .map(move |level| format!("{prefix}/{level}"))
+                    .collect::<Vec<_>>()
+            };
             prefixes.iter().flat_map(longer).collect()
         };
         let with_plus: Vec<&str> = LEVELS.iter().copied().chain(["+"]).collect();
         let mut last_names: Vec<String> = LEVELS.map(String::from).into();
-        let mut last_filters: Vec<String> = with_plus.iter().map(|level| (*level).to_owned()).collect();
+        let mut last_filters: Vec<String> =
+            with_plus.iter().map(|level| (*level).to_owned()).collect();
         for _ in 0..3 {
             names.extend(last_names.iter().filter(|name| !name.is_empty()).cloned());
-            filters.extend(last_filters.iter().filter(|filter| !filter.is_empty()).cloned());
+            filters.extend(
+                last_filters
+                    .iter()
+                    .filter(|filter| !filter.is_empty())
+                    .cloned(),
+            );
             filters.extend(extend(&last_filters, &["#"]));
             last_names = extend(&last_names, &LEVELS);
             last_filters = extend(&last_filters, &with_plus);
@@ -191,16 +211,26 @@ mod tests {
         let (names, filters) = names_and_filters();
         let mut by_filter = Tree::default();
         let mut by_name = Tree::default();
-        filters.iter().for_each(|filter| *by_filter.slot(filter) = Some(filter.clone()));
-        names.iter().for_each(|name| *by_name.slot(name) = Some(name.clone()));
+        filters
+            .iter()
+            .for_each(|filter| *by_filter.slot(filter) = Some(filter.clone()));
+        names
+            .iter()
+            .for_each(|name| *by_name.slot(name) = Some(name.clone()));
 
         let matches = |filter: &String, name: &String| {
-            TopicFilter::new(filter).unwrap().matches(TopicName::new(name).unwrap())
+            TopicFilter::new(filter)
+                .unwrap()
+                .matches(TopicName::new(name).unwrap())
         };
         for name in &names {
             let mut found = Vec::new();
             by_filter.matching_filters(name, |filter| found.push(filter.clone()));
-            let mut expected: Vec<_> = filters.iter().filter(|filter| matches(filter, name)).cloned().collect();
+            let mut expected: Vec<_> = filters
+                .iter()
+                .filter(|filter| matches(filter, name))
+                .cloned()
+                .collect();
             found.sort();
             expected.sort();
             assert_eq!(found, expected, "filters that match {name:?}");
@@ -208,7 +238,11 @@ mod tests {
         for filter in &filters {
             let mut found = Vec::new();
             by_name.matching_names(filter, |name| found.push(name.clone()));
-            let mut expected: Vec<_> = names.iter().filter(|name| matches(filter, name)).cloned().collect();
+            let mut expected: Vec<_> = names
+                .iter()
+                .filter(|name| matches(filter, name))
+                .cloned()
+                .collect();
             found.sort();
             expected.sort();
             assert_eq!(found, expected, "names that {filter:?} matches");
@@ -220,7 +254,9 @@ mod tests {
         let (_, filters) = names_and_filters();
         let mut tree = Tree::default();
         for round in 0..2 {
-            filters.iter().for_each(|filter| *tree.slot(filter) = Some(round));
+            filters
+                .iter()
+                .for_each(|filter| *tree.slot(filter) = Some(round));
             let grown = tree.nodes.len();
             for filter in &filters {
                 assert_eq!(tree.remove(filter), Some(round));

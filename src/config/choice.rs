@@ -19,14 +19,17 @@ impl Choice for StoreKind {
     const WORDS: &'static [(&'static str, Self)] = &[("influx", Self::Influx), ("off", Self::Off)];
 }
 
-/// When a point carries the exact payload beside its typed fields.
+/// When a payload is kept as text beside the fields made from it.
+///
+/// A payload that gives no other field is kept in any case: a point must have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepPayload {
-    /// When the payload cannot be rebuilt byte for byte from the typed fields.
+    /// Where its bytes cannot be rebuilt from the fields: always for JSON, and for numbers other
+    /// than the shortest plain decimal text of their float, such as `21.50` or `1e3`.
     Lossy,
     /// With every message.
     Always,
-    /// Only where there is no typed field at all.
+    /// Never.
     Never,
 }
 

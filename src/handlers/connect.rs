@@ -10,8 +10,8 @@ use log::{info, warn};
 use crate::broker::{Broker, Outbox, OutboxLimits, Session};
 use crate::close_reason::CloseReason;
 use crate::codec::{
-    ConnAck, Connect, DecodeError, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will,
-    next_frame,
+    ConnAck, Connect, DecodeError, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode,
+    Will, next_frame,
 };
 use crate::connection::Connection;
 use crate::net::{ReadBuffer, Stream};
@@ -30,10 +30,12 @@ pub(crate) fn on_connect<'b>(
     let Some(frame) = next_frame(input.bytes(), None, broker.config.max_packet_size)? else {
         return Err(CloseReason::ClosedByPeer);
     };
-    let connect = match Connect::decode(&frame).map_err(CloseReason::Decode).and_then(|connect| {
-        check(&connect, broker)?;
-        Ok(connect)
-    }) {
+    let connect = match Connect::decode(&frame)
+        .map_err(CloseReason::Decode)
+        .and_then(|connect| {
+            check(&connect, broker)?;
+            Ok(connect)
+        }) {
         Ok(connect) => connect,
         Err(reason) => {
             refuse(&stream, &reason);
@@ -48,7 +50,12 @@ pub(crate) fn on_connect<'b>(
 
 /// What the codec cannot know: which clients are welcome here.
 fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
-    let refused = |code, what: String| Err(CloseReason::Refused { code, what: format!("CONNECT: {what}") });
+    let refused = |code, what: String| {
+        Err(CloseReason::Refused {
+            code,
+            what: format!("CONNECT: {what}"),
+        })
+    };
     if connect.version == ProtocolVersion::V5 {
         return Err(DecodeError::UnsupportedProtocolLevel(5).into());
     }
@@ -68,20 +75,31 @@ fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
 /// Tells the client why, where there is a way to say it.
 fn refuse(stream: &Stream, reason: &CloseReason) {
     let code = match reason {
-        CloseReason::Decode(error @ DecodeError::UnsupportedProtocolLevel(_)) => error.reason_code(),
+        CloseReason::Decode(error @ DecodeError::UnsupportedProtocolLevel(_)) => {
+            error.reason_code()
+        }
         CloseReason::Refused { code, .. } => *code,
         // A malformed CONNECT is closed without an answer [MQTT-3.1.4-1 in 3.1.1].
         _ => return,
     };
     let mut answer = Vec::new();
-    ConnAck { reason: code, ..ConnAck::default() }.encode(ProtocolVersion::V3_1_1, &mut answer);
+    ConnAck {
+        reason: code,
+        ..ConnAck::default()
+    }
+    .encode(ProtocolVersion::V3_1_1, &mut answer);
     // A client that has gone already does not miss the answer.
     if stream.send_now(&answer).is_ok() {
         stream.close_gently();
     }
 }
 
-fn accept<'b>(connect: &Connect<'_>, stream: Stream, peer: SocketAddr, broker: &'b Broker) -> Connection<'b> {
+fn accept<'b>(
+    connect: &Connect<'_>,
+    stream: Stream,
+    peer: SocketAddr,
+    broker: &'b Broker,
+) -> Connection<'b> {
     // [MQTT-3.1.3-6] a client without an identifier gets one that nobody else has.
     let assigned = connect.client_id.is_empty().then(unique_client_id);
     let client_id = assigned.as_deref().unwrap_or(connect.client_id);
@@ -91,7 +109,11 @@ fn accept<'b>(connect: &Connect<'_>, stream: Stream, peer: SocketAddr, broker: &
         queued_messages_max: broker.config.max_queued_messages,
         when_full: broker.config.when_queue_full,
     };
-    let outbox = Arc::new(Outbox::new(format!("client={client_id:?} peer={peer}"), stream, limits));
+    let outbox = Arc::new(Outbox::new(
+        format!("client={client_id:?} peer={peer}"),
+        stream,
+        limits,
+    ));
     let session = Session::new(client_id, connect.version, outbox);
 
     let keep_alive = match (connect.keep_alive, broker.config.max_keep_alive) {
@@ -143,6 +165,10 @@ fn will_packet(will: &Will<'_>) -> Vec<u8> {
 
 /// 128 random bits: nobody else has it, and nobody can guess another client's.
 fn unique_client_id() -> String {
-    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let random = || {
+        std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish()
+    };
     format!("auto-{:016x}{:016x}", random(), random())
 }

@@ -22,7 +22,10 @@ impl Connection<'_> {
     /// Enters subscriptions, answers with a code for each in their order [MQTT-3.8.4-5 in 3.1.1],
     /// and sends the retained messages that match them.
     pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), CloseReason> {
-        let reason_codes: Vec<_> = subscribe.filters.map(|filter| self.subscribe(&filter)).collect();
+        let reason_codes: Vec<_> = subscribe
+            .filters
+            .map(|filter| self.subscribe(&filter))
+            .collect();
         let answer = SubAck {
             packet_id: subscribe.packet_id,
             reason_codes: &reason_codes,
@@ -45,22 +48,37 @@ impl Connection<'_> {
         let limits = &self.broker.config;
         let refusal = match check_limits(filter.full, limits) {
             Err(what) => Some((ReasonCode::TopicFilterInvalid, what)),
-            Ok(()) if filter.share.is_some() => {
-                Some((ReasonCode::SharedSubscriptionsNotSupported, "shared subscription".to_owned()))
-            }
-            Ok(()) if self.filters.len() >= limits.max_subscriptions && !self.filters.contains(filter.full) => {
-                let what = format!("more subscriptions than max-subscriptions {}", limits.max_subscriptions);
+            Ok(()) if filter.share.is_some() => Some((
+                ReasonCode::SharedSubscriptionsNotSupported,
+                "shared subscription".to_owned(),
+            )),
+            Ok(())
+                if self.filters.len() >= limits.max_subscriptions
+                    && !self.filters.contains(filter.full) =>
+            {
+                let what = format!(
+                    "more subscriptions than max-subscriptions {}",
+                    limits.max_subscriptions
+                );
                 Some((ReasonCode::QuotaExceeded, what))
             }
             Ok(()) => None,
         };
         if let Some((reason, what)) = refusal {
-            warn!("{}: subscription refused: {what}", self.session.outbox().name());
+            warn!(
+                "{}: subscription refused: {what}",
+                self.session.outbox().name()
+            );
             return reason;
         }
         let qos = filter.qos.min(QOS_GRANTED_MAX);
-        let subscription = Subscription { session: Arc::clone(&self.session), qos };
-        self.broker.subscriptions.subscribe(filter.full, subscription);
+        let subscription = Subscription {
+            session: Arc::clone(&self.session),
+            qos,
+        };
+        self.broker
+            .subscriptions
+            .subscribe(filter.full, subscription);
         self.filters.insert(filter.full.into());
         match qos {
             QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,

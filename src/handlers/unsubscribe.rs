@@ -10,7 +10,10 @@ impl Connection<'_> {
         for filter in unsubscribe.filters {
             // [MQTT-3.10.4-1] byte for byte the same filter.
             let was_there = self.filters.remove(filter.full)
-                && self.broker.subscriptions.unsubscribe(filter.full, self.session.number());
+                && self
+                    .broker
+                    .subscriptions
+                    .unsubscribe(filter.full, self.session.number());
             reason_codes.push(match was_there {
                 true => ReasonCode::Success,
                 false => ReasonCode::NoSubscriptionExisted,

@@ -55,7 +55,11 @@ impl Stream {
     pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut sent = 0;
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            match rustix::net::send(&self.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match rustix::net::send(
+                &self.socket,
+                rest,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ) {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -79,7 +83,8 @@ impl Stream {
     /// The socket's.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         // Zero would mean "for ever" to the socket.
-        self.socket.set_read_timeout(timeout.map(|wait| wait.max(Duration::from_millis(1))))
+        self.socket
+            .set_read_timeout(timeout.map(|wait| wait.max(Duration::from_millis(1))))
     }
 
     /// Ends sending, and waits a little for the peer to end too. Closing while the peer's bytes are

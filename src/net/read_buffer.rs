@@ -27,7 +27,12 @@ impl ReadBuffer {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; LEN_MIN], start: 0, end: 0, filled: false }
+        Self {
+            bytes: vec![0; LEN_MIN],
+            start: 0,
+            end: 0,
+            filled: false,
+        }
     }
 
     /// What was read and not consumed.
@@ -58,7 +63,8 @@ impl ReadBuffer {
         if left == self.bytes.len() {
             self.bytes.resize(self.bytes.len() * 2, 0);
         } else if self.filled && self.bytes.len() < BATCH_LEN_MAX {
-            self.bytes.resize((self.bytes.len() * 4).min(BATCH_LEN_MAX), 0);
+            self.bytes
+                .resize((self.bytes.len() * 4).min(BATCH_LEN_MAX), 0);
         }
         let room = &mut self.bytes[left..];
         let room_len = room.len();
@@ -131,7 +137,11 @@ mod tests {
         while seen < 100_000 {
             seen += buffer.fill(&stream).unwrap();
         }
-        assert_eq!(buffer.bytes().len(), 100_000, "one packet larger than the buffer");
+        assert_eq!(
+            buffer.bytes().len(),
+            100_000,
+            "one packet larger than the buffer"
+        );
         let grown = buffer.bytes.len();
         assert!(grown >= 100_000);
         buffer.consume(100_000);

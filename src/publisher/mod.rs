@@ -36,7 +36,11 @@ impl Publisher {
     /// With nothing remembered yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { topics: TopicCache::default(), fan_out: FanOut::default(), lines: Vec::new() }
+        Self {
+            topics: TopicCache::default(),
+            fan_out: FanOut::default(),
+            lines: Vec::new(),
+        }
     }
 
     /// Makes a message of a PUBLISH, whose bytes are at `packet` in the batch.
@@ -49,9 +53,24 @@ impl Publisher {
         publish: &Publish<'a>,
         packet: Range<usize>,
     ) -> Result<Message<'a>, String> {
-        let Publish { topic, qos, retain, payload, .. } = *publish;
-        let topic_index = self.topics.index(topic, &broker.config, broker.store.as_ref())?;
-        Ok(Message { topic_index, topic, payload, packet, qos, retain })
+        let Publish {
+            topic,
+            qos,
+            retain,
+            payload,
+            ..
+        } = *publish;
+        let topic_index = self
+            .topics
+            .index(topic, &broker.config, broker.store.as_ref())?;
+        Ok(Message {
+            topic_index,
+            topic,
+            payload,
+            packet,
+            qos,
+            retain,
+        })
     }
 
     /// Stores, retains and delivers `messages`, whose packets lie in `batch`: first all are stored,
@@ -82,7 +101,9 @@ impl Publisher {
             return Ok(());
         };
         let topics = &self.topics;
-        let points = messages.iter().map(|message| (topics.series(message.topic_index), message.payload));
+        let points = messages
+            .iter()
+            .map(|message| (topics.series(message.topic_index), message.payload));
         store.write(points, &mut self.lines)
     }
 
@@ -92,12 +113,15 @@ impl Publisher {
             let Some(first) = run.first() else {
                 continue;
             };
-            let subscribers = self.topics.subscribers(first.topic_index, first.topic, generation, broker);
+            let subscribers =
+                self.topics
+                    .subscribers(first.topic_index, first.topic, generation, broker);
             if subscribers.is_empty() {
                 continue;
             }
             for message in run {
-                self.fan_out.add_piece(batch, message.packet.clone(), &message.as_delivered());
+                self.fan_out
+                    .add_piece(batch, message.packet.clone(), &message.as_delivered());
             }
             self.fan_out.deliver_pieces_to(subscribers);
         }
@@ -129,6 +153,8 @@ impl<'a> Message<'a> {
 
 fn retain(broker: &Broker, messages: &[Message<'_>]) {
     for message in messages.iter().filter(|message| message.retain) {
-        broker.retained.set(message.topic, message.payload, message.qos);
+        broker
+            .retained
+            .set(message.topic, message.payload, message.qos);
     }
 }

@@ -50,7 +50,11 @@ impl TopicCache {
         let index = TopicIndex(u32::try_from(self.topics.len()).map_err(|_| "too many topics")?);
         let series = store.map(|store| store.series(topic));
         self.weight += 2 * topic.len() + size_of::<CachedTopic>() + 64;
-        self.topics.push(CachedTopic { series, generation: None, subscribers: Vec::new() });
+        self.topics.push(CachedTopic {
+            series,
+            generation: None,
+            subscribers: Vec::new(),
+        });
         self.by_name.insert(topic.into(), index);
         Ok(index)
     }
@@ -60,7 +64,10 @@ impl TopicCache {
     /// # Panics
     /// If the topic was entered without a store: then nothing is stored.
     pub(super) fn series(&self, index: TopicIndex) -> &Series {
-        self.topics[index.0 as usize].series.as_ref().expect("entered with the store that asks")
+        self.topics[index.0 as usize]
+            .series
+            .as_ref()
+            .expect("entered with the store that asks")
     }
 
     /// Who gets messages of the topic, as of `generation` or later.
@@ -93,12 +100,16 @@ impl TopicCache {
 pub(crate) fn check_limits(topic: &str, limits: &Config) -> Result<(), String> {
     if topic.len() > limits.max_topic_length {
         let (len, max) = (topic.len(), limits.max_topic_length);
-        return Err(format!("topic of {len} bytes is longer than max-topic-length {max}"));
+        return Err(format!(
+            "topic of {len} bytes is longer than max-topic-length {max}"
+        ));
     }
     let levels = topic.split('/').count();
     if levels > limits.max_topic_levels {
         let max = limits.max_topic_levels;
-        return Err(format!("topic of {levels} levels has more than max-topic-levels {max}"));
+        return Err(format!(
+            "topic of {levels} levels has more than max-topic-levels {max}"
+        ));
     }
     Ok(())
 }

@@ -34,8 +34,10 @@ impl State {
     /// When the folder or the file cannot be made, read or written, another process has it, or a
     /// newer version of this program made it.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        fs::create_dir_all(folder)
-            .map_err(|error| StateError::Folder { folder: folder.to_owned(), error })?;
+        fs::create_dir_all(folder).map_err(|error| StateError::Folder {
+            folder: folder.to_owned(),
+            error,
+        })?;
         let file = folder.join(FILE);
         let failed = |error| StateError::open(&file, error);
         let mut database = Connection::open(&file).map_err(failed)?;
@@ -55,7 +57,10 @@ impl State {
     /// # Errors
     /// SQLite's.
     pub fn clock_bound(&self) -> Result<i64, StateError> {
-        let bound = self.database.query_row("SELECT bound_ns FROM clock", (), |row| row.get(0)).optional()?;
+        let bound = self
+            .database
+            .query_row("SELECT bound_ns FROM clock", (), |row| row.get(0))
+            .optional()?;
         Ok(bound.unwrap_or(0))
     }
 
@@ -64,8 +69,9 @@ impl State {
     /// # Errors
     /// SQLite's, as on a full disk.
     pub fn set_clock_bound(&mut self, bound_ns: i64) -> Result<(), StateError> {
-        let mut statement =
-            self.database.prepare_cached("INSERT OR REPLACE INTO clock (only_row, bound_ns) VALUES (1, ?1)")?;
+        let mut statement = self
+            .database
+            .prepare_cached("INSERT OR REPLACE INTO clock (only_row, bound_ns) VALUES (1, ?1)")?;
         statement.execute([bound_ns])?;
         Ok(())
     }
@@ -74,17 +80,24 @@ impl State {
 fn migrate(database: &mut Connection, file: &Path) -> Result<(), StateError> {
     let failed = |error| StateError::open(file, error);
     // Immediate: takes the lock now, and with it any other process's claim is found.
-    let transaction =
-        database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    let version: usize =
-        transaction.query_row("PRAGMA user_version", (), |row| row.get(0)).map_err(failed)?;
+    let transaction = database
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    let version: u32 = transaction
+        .query_row("PRAGMA user_version", (), |row| row.get(0))
+        .map_err(failed)?;
+    let version = version as usize;
     if version > MIGRATIONS.len() {
-        return Err(StateError::Newer { file: file.to_owned() });
+        return Err(StateError::Newer {
+            file: file.to_owned(),
+        });
     }
-    for step in MIGRATIONS.iter().skip(version) {
+    for (step, taken) in MIGRATIONS.iter().zip(1_u32..).skip(version) {
         transaction.execute_batch(step).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", taken)
+            .map_err(failed)?;
     }
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
@@ -139,16 +152,32 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder { folder, error } => {
-                write!(f, "cannot make the data folder {}: {error} (--data-dir names another)", folder.display())
+                write!(
+                    f,
+                    "cannot make the data folder {}: {error} (--data-dir names another)",
+                    folder.display()
+                )
             }
             Self::File { file, error } => {
-                write!(f, "cannot open {}: {error} (--data-dir names another folder)", file.display())
+                write!(
+                    f,
+                    "cannot open {}: {error} (--data-dir names another folder)",
+                    file.display()
+                )
             }
             Self::InUse { file } => {
-                write!(f, "{} is in use by another process (--data-dir names another folder)", file.display())
+                write!(
+                    f,
+                    "{} is in use by another process (--data-dir names another folder)",
+                    file.display()
+                )
             }
             Self::Newer { file } => {
-                write!(f, "{} was made by a newer version of mqtt-server", file.display())
+                write!(
+                    f,
+                    "{} was made by a newer version of mqtt-server",
+                    file.display()
+                )
             }
             Self::Sqlite(error) => write!(f, "state file: {error}"),
         }
@@ -202,7 +231,10 @@ mod tests {
     fn refuses_a_newer_file() {
         let dir = tempfile::tempdir().unwrap();
         let state = State::open(dir.path()).unwrap();
-        state.database.pragma_update(None, "user_version", MIGRATIONS.len() + 1).unwrap();
+        state
+            .database
+            .pragma_update(None, "user_version", 1_000)
+            .unwrap();
         drop(state);
         let error = State::open(dir.path()).unwrap_err();
         assert!(matches!(error, StateError::Newer { .. }), "{error}");

@@ -21,24 +21,10 @@ use super::json::push_leaves;
 use super::line::{Fields, push_signed};
 use super::number::Number;
 use super::series::Series;
+use crate::config::KeepPayload;
 
 /// The longest name of a measurement, in bytes.
 const MEASUREMENT_LEN_MAX: usize = 255;
-
-/// When a payload is kept as text beside the fields made from it.
-///
-/// A payload that gives no other field is kept in any case: a point must have one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeepPayload {
-    /// Where its bytes cannot be rebuilt from the fields: always for JSON, and for numbers other
-    /// than the shortest plain decimal text of their float, such as `21.50` or `1e3`.
-    #[default]
-    Lossy,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// Makes lines of InfluxDB's line protocol from messages.
 #[derive(Clone, Debug)]
@@ -164,7 +150,8 @@ impl error::Error for MappingError {}
 mod tests {
     use allocation_counter::measure;
 
-    use super::{KeepPayload, Mapping, MappingError};
+    use super::{Mapping, MappingError};
+    use crate::config::KeepPayload;
     use crate::store::reading::{Point, Value, read_lines};
 
     const MODES: [KeepPayload; 3] = [KeepPayload::Lossy, KeepPayload::Always, KeepPayload::Never];

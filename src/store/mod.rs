@@ -1,10 +1,17 @@
 //! Messages become points in InfluxDB.
 //!
-//! [`mapping`] says which fields a payload has, [`series`] what a topic's points begin with. Under
-//! them, `line` knows how the line protocol is escaped, `number` and `json` read payloads, and
-//! `base64` writes what is no text.
+//! The way of a message through this module: [`Store::write`] takes timestamps from the `clock`, the
+//! [`mapping`] makes lines of line protocol of the payloads, `group_commit` joins the lines of many
+//! clients into one write, and `influx` posts it. When `write` returns, InfluxDB has acknowledged
+//! the points, or the error says why not.
+//!
+//! This module knows no sessions and no subscribers.
 
 mod base64;
+mod clock;
+mod error;
+mod group_commit;
+mod influx;
 mod json;
 mod line;
 pub mod mapping;
@@ -12,3 +19,113 @@ mod number;
 #[cfg(test)]
 mod reading;
 pub mod series;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use error::StoreError;
+
+use crate::config::Config;
+use crate::state::{State, StateError};
+use clock::Clock;
+use group_commit::GroupCommit;
+use influx::Influx;
+use mapping::{Mapping, MappingError};
+use series::Series;
+
+/// Where all messages are stored.
+#[derive(Debug)]
+pub struct Store {
+    mapping: Mapping,
+    clock: Clock,
+    writes: GroupCommit<Arc<Influx>>,
+}
+
+impl Store {
+    /// Opens the data folder, and begins to look for InfluxDB in the background.
+    ///
+    /// # Errors
+    /// When the data folder or a setting cannot be used; not when InfluxDB is away.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let mapping = Mapping::new(&config.measurement, config.keep_payload)?;
+        let clock = Clock::start(State::open(&config.data_dir)?)?;
+        let influx = Influx::start(config)?;
+        let writes = GroupCommit::new(
+            influx,
+            config.influx_connections,
+            config.influx_batch_points,
+        );
+        Ok(Self {
+            mapping,
+            clock,
+            writes,
+        })
+    }
+
+    /// What every point of a topic begins with. Worth keeping for the topic's next message.
+    #[must_use]
+    pub fn series(&self, topic: &str) -> Series {
+        self.mapping.series(topic)
+    }
+
+    /// Stores one point for each message, in their order, and returns when InfluxDB has
+    /// acknowledged them all. Blocks. `lines` is working space, and only kept by the caller so that
+    /// it is not allocated anew.
+    ///
+    /// # Errors
+    /// When at least one of the points is not stored; the others may be.
+    pub fn write<'a>(
+        &self,
+        messages: impl ExactSizeIterator<Item = (&'a Series, &'a [u8])>,
+        lines: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let count = messages.len();
+        let first = self.clock.take(count);
+        lines.clear();
+        for ((series, payload), timestamp) in messages.zip(first..) {
+            self.mapping.push_point(series, payload, timestamp, lines);
+        }
+        self.writes.write(lines, count)
+    }
+}
+
+/// Why the store cannot be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// The measurement's name.
+    Mapping(MappingError),
+    /// The data folder.
+    State(StateError),
+    /// The settings for InfluxDB.
+    Influx(StoreError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mapping(error) => write!(f, "measurement: {error}"),
+            Self::State(error) => error.fmt(f),
+            Self::Influx(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<MappingError> for StartError {
+    fn from(error: MappingError) -> Self {
+        Self::Mapping(error)
+    }
+}
+
+impl From<StateError> for StartError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Influx(error)
+    }
+}

@@ -1,0 +1,46 @@
+//! Why points could not be stored.
+
+use std::fmt;
+
+/// Why a write failed. Whose fault it is decides what may be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// InfluxDB did not answer: no connection, a broken one, or a timeout. The points may have been
+    /// stored all the same.
+    Unavailable {
+        /// What happened, for the log.
+        reason: String,
+    },
+    /// InfluxDB answered, and refused for a reason that is not the points' fault: a password, a
+    /// missing database, a full disk. Somebody can mend it, and then the same points are welcome.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// InfluxDB's own words.
+        answer: String,
+    },
+    /// InfluxDB does not want at least one of these points and never will, for example because a
+    /// field has another type already.
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+        /// InfluxDB's own words.
+        answer: String,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable { reason } => write!(f, "InfluxDB does not answer: {reason}"),
+            Self::Refused { status, answer } => {
+                write!(f, "InfluxDB refuses to write ({status}): {answer}")
+            }
+            Self::Rejected { status, answer } => {
+                write!(f, "InfluxDB rejects a point ({status}): {answer}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
