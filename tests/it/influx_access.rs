@@ -38,6 +38,7 @@ fn leaves_a_missing_database_alone_when_told_so() {
     assert!(!influx.databases().contains(&"mqtt_data".to_owned()));
 
     influx.query("CREATE DATABASE mqtt_data");
+    broker.wait_for_log("is available");
     broker.connect("publisher").publish_acked("a", "x");
     assert_eq!(influx.payloads("a"), ["x"]);
 }

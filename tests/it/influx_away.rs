@@ -139,6 +139,7 @@ fn gives_up_on_an_influxdb_that_hangs() {
     subscriber.expect_publish("a", "other");
     publisher.expect_closed();
     broker.expect_one_error_of(publisher.peer());
+    broker.wait_for_logs("is available", 2);
     assert!(try_publish(&broker, "a", "later"));
     subscriber.expect_publish("a", "later");
     subscriber.expect_nothing();
@@ -150,12 +151,14 @@ fn refuses_when_influxdb_answers_with_an_error() {
     let broker = Broker::start_with_fake(&influx);
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
-    for (status, error) in [
+    let answers = [
         (500, "engine: cache-max-memory-size exceeded"),
         (503, "request throttled, queue full"),
         (401, "authorization failed"),
         (403, "not authorized to write"),
-    ] {
+    ];
+    for (losses, (status, error)) in answers.into_iter().enumerate() {
+        broker.wait_for_logs("is available", losses + 1);
         influx.next(Answer::Status(status, error));
         let mut publisher = broker.connect("publisher");
         expect_refused(
@@ -166,6 +169,7 @@ fn refuses_when_influxdb_answers_with_an_error() {
         broker.wait_for_log(error);
     }
     subscriber.expect_nothing();
+    broker.wait_for_logs("is available", answers.len() + 1);
     assert!(try_publish(&broker, "a", "later"));
     subscriber.expect_publish("a", "later");
 }

@@ -158,11 +158,13 @@ fn stores_qos_2_that_is_sent_again_after_a_failure() {
     let broker = Broker::start_with_fake(&influx);
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
+    broker.wait_for_log("is available");
     influx.next(Answer::Status(500, "engine: full"));
     let publish = Publish::new("a", "x").qos(2, 7);
     let mut publisher = broker.connect("publisher");
     publisher.send(&publish.bytes());
     publisher.expect_closed();
+    broker.wait_for_logs("is available", 2);
     let mut publisher = broker.connect("publisher");
     publisher.send(&publish.dup().bytes());
     publisher.expect(&packet::pubrec(7));

@@ -8,7 +8,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::process::{Process, Signal};
-use super::{Connect, FakeInflux, Influx, Wire};
+use super::{Connect, FakeInflux, Influx, Wire, eventually};
 
 /// What the line begins with that tells the port.
 const LISTENING: &str = "[LISTENING] Server is listening on ";
@@ -59,6 +59,13 @@ impl Broker {
     /// Waits for a log line with `text`.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
         self.process.log.wait_for(text)
+    }
+
+    /// Waits until `count` log lines contain `text`.
+    pub(crate) fn wait_for_logs(&self, text: &str, count: usize) {
+        eventually(&format!("{count} log lines say {text:?}"), || {
+            (self.log_count(text) >= count).then_some(())
+        });
     }
 
     /// How many log lines so far contain `text`.

@@ -22,7 +22,8 @@ pub(crate) enum Answer {
     Drop,
 }
 
-/// Takes every write and keeps it, unless told otherwise. Pings and queries always succeed.
+/// Takes every write and keeps it, unless told otherwise. Pings, queries and empty writes always
+/// succeed.
 pub(crate) struct FakeInflux {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -113,6 +114,11 @@ impl Shared {
         while let Some(request) = http::read_request(&mut reader)? {
             if !request.target.starts_with("/write") {
                 respond(stream, 200, r#"{"results":[{"statement_id":0}]}"#)?;
+                continue;
+            }
+            // An empty write asks whether a write would be welcome. It always is.
+            if request.body.is_empty() {
+                respond(stream, 204, "")?;
                 continue;
             }
             let answer = {
