@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub enum CloseReason {
     /// The client sent DISCONNECT.
     Disconnected,
+    /// The client sent DISCONNECT, and wants its will to be published [MQTT-3.14.4-3].
+    DisconnectedWithWill,
     /// The client closed its connection without DISCONNECT.
     ClosedByPeer,
     /// The connection broke.
@@ -52,7 +54,9 @@ pub enum EndedBy {
     TakeOver,
     /// The server stops.
     Shutdown,
-    /// The client reads too slowly, or its connection failed while sending.
+    /// Its queue is full, and the settings say that it is to be disconnected.
+    QueueFull,
+    /// Its connection failed while sending.
     Outbox,
 }
 
@@ -62,6 +66,28 @@ impl CloseReason {
     #[must_use]
     pub fn publishes_will(&self) -> bool {
         !matches!(self, Self::Disconnected)
+    }
+
+    /// What a client of MQTT 5.0 is told; `None` if the end was its own doing or its connection is
+    /// gone.
+    #[must_use]
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        Some(match self {
+            Self::Disconnected
+            | Self::DisconnectedWithWill
+            | Self::ClosedByPeer
+            | Self::Io(_)
+            | Self::ConnectTimeout { .. }
+            | Self::Ended(EndedBy::Outbox) => return None,
+            Self::Ended(EndedBy::TakeOver) => ReasonCode::SessionTakenOver, // [MQTT-3.1.4-3]
+            Self::Ended(EndedBy::Shutdown) => ReasonCode::ServerShuttingDown,
+            Self::Ended(EndedBy::QueueFull) => ReasonCode::QuotaExceeded,
+            Self::KeepAliveExpired { .. } => ReasonCode::KeepAliveTimeout,
+            Self::Decode(error) => error.reason_code(),
+            Self::Refused { code, .. } => *code,
+            Self::NotStored(error) => not_stored_code(error),
+            Self::Panicked => ReasonCode::UnspecifiedError,
+        })
     }
 
     /// Logs the end of the connection of `who`, in one line.
@@ -76,10 +102,24 @@ impl CloseReason {
             | Self::ConnectTimeout { .. }
             | Self::KeepAliveExpired { .. }
             | Self::Panicked => log!(Level::Error, "{who}: {self}"),
-            Self::Disconnected | Self::ClosedByPeer | Self::Io(_) | Self::Ended(_) => {
+            Self::Disconnected
+            | Self::DisconnectedWithWill
+            | Self::ClosedByPeer
+            | Self::Io(_)
+            | Self::Ended(_) => {
                 log!(Level::Info, "{who}: closed: {self}");
             }
         }
+    }
+}
+
+/// What a client of MQTT 5.0 is told of a message that could not be stored.
+#[must_use]
+pub fn not_stored_code(error: &StoreError) -> ReasonCode {
+    match error {
+        // Nowhere to keep it: later there may be.
+        StoreError::Unavailable { .. } | StoreError::Refused { .. } => ReasonCode::QuotaExceeded,
+        StoreError::Rejected { .. } => ReasonCode::ImplementationSpecificError,
     }
 }
 
@@ -105,12 +145,14 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected => f.write_str("client disconnected"),
+            Self::DisconnectedWithWill => f.write_str("client disconnected with its will"),
             Self::ClosedByPeer => f.write_str("client closed the connection without DISCONNECT"),
             Self::Io(error) => write!(f, "connection failed: {error}"),
             Self::Ended(EndedBy::TakeOver) => {
                 f.write_str("another connection took over its client identifier")
             }
             Self::Ended(EndedBy::Shutdown) => f.write_str("server stops"),
+            Self::Ended(EndedBy::QueueFull) => f.write_str("its queue is full"),
             Self::Ended(EndedBy::Outbox) => f.write_str("could not be sent to"),
             Self::KeepAliveExpired { after } => {
                 write!(f, "keep alive expired: no packet for {after:?}")

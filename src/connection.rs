@@ -1,42 +1,65 @@
 //! One client's thread, from the accepted connection to its end.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, log_enabled};
+use log::{debug, log_enabled};
 
-use crate::broker::{Broker, Session};
+use crate::broker::{Broker, Due, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
-use crate::codec::{PacketId, next_frame};
-use crate::handlers;
+use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
+use crate::handlers::{self, PendingAck};
 use crate::net::{ReadBuffer, Stream};
-use crate::publisher::{Message, Publisher};
+use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
 
 /// A client that has been accepted: what its own thread knows of it.
 #[derive(Debug)]
 pub(crate) struct Connection<'b> {
     pub(crate) broker: &'b Broker,
-    /// What the others know of it.
+    /// What stays when the connection ends.
     pub(crate) session: Arc<Session>,
+    /// How the others reach it.
+    pub(crate) link: Arc<Link>,
     /// How long may pass without a whole packet; `None` is for ever.
     pub(crate) patience: Option<Duration>,
-    /// A PUBLISH packet, ready to be handled as if the client had sent it.
-    pub(crate) will: Option<Vec<u8>>,
+    /// How long the session is kept after the connection.
+    pub(crate) expiry: SessionExpiry,
+    pub(crate) will: Option<Will>,
     pub(crate) publisher: Publisher,
-    /// The filters it subscribed to, as it wrote them.
-    pub(crate) filters: HashSet<Box<str>>,
-    /// The packet ids of messages of QoS 2 that were stored and are not released yet.
-    pub(crate) received: HashSet<PacketId>,
-    /// Acknowledgements and other answers to the batch at hand: sent together at its end, and not
-    /// at all if a message in it could not be stored.
+    /// What the client's topic aliases stand for [MQTT-3.3.2-10].
+    pub(crate) aliases: HashMap<NonZeroU16, Arc<str>>,
+    /// What is to be answered to the messages at hand, once they are stored.
+    pub(crate) pending: Vec<PendingAck>,
+    /// Acknowledgements that the client sent in the batch at hand.
+    pub(crate) acks: Vec<(AckType, PacketId, ReasonCode)>,
+    /// Answers to the batch at hand: sent together.
     pub(crate) answers: Vec<u8>,
     /// How many messages the last batch had: the next one is likely to be alike.
     batch_len: usize,
+}
+
+/// How long a session is kept after its connection has ended, in seconds [MQTT-3.1.2-23].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionExpiry(pub(crate) u32);
+
+impl SessionExpiry {
+    /// The session ends with the connection: a clean session, in the words of MQTT 3.1.1.
+    pub(crate) const AT_ONCE: Self = Self(0);
+    pub(crate) const NEVER: Self = Self(u32::MAX);
+}
+
+/// A will, as the PUBLISH packet of MQTT 5.0 that the client would have sent.
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) packet: Box<[u8]>,
+    /// How long after the end of the connection it is published [MQTT-3.1.3-9], in seconds.
+    pub(crate) delay: u32,
 }
 
 /// Serves one client until its connection ends; then publishes its will where there is one to
@@ -52,19 +75,17 @@ pub(crate) fn serve(stream: Stream, peer: SocketAddr, broker: &Broker, shutdown:
         Ok(connection) => connection,
         Err(reason) => return reason.log(&format!("peer={peer}")),
     };
-    let who = connection.session.outbox().name().to_owned();
-    shutdown.enter(&connection.session);
-
+    shutdown.enter(&connection.link);
     let run = catch_unwind(AssertUnwindSafe(|| connection.run(&mut input)));
     let reason = run.unwrap_or(CloseReason::Panicked);
-    reason.log(&who);
+    reason.log(connection.name());
     drop(input);
 
-    let end = catch_unwind(AssertUnwindSafe(|| connection.end(&reason, &who, shutdown)));
+    let end = catch_unwind(AssertUnwindSafe(|| connection.end(&reason, shutdown)));
     if end.is_err() {
-        CloseReason::Panicked.log(&who);
+        CloseReason::Panicked.log(connection.name());
     }
-    connection.session.outbox().close();
+    connection.link.outbox().close();
     shutdown.leave();
 }
 
@@ -95,28 +116,37 @@ fn await_connect(
 }
 
 impl<'b> Connection<'b> {
-    pub(crate) fn new(
-        broker: &'b Broker,
-        session: Arc<Session>,
-        patience: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(broker: &'b Broker, session: Arc<Session>, link: Arc<Link>) -> Self {
+        let publisher = Publisher::new(Some(session.number()));
         Self {
             broker,
             session,
-            patience,
+            link,
+            patience: None,
+            expiry: SessionExpiry::AT_ONCE,
             will: None,
-            publisher: Publisher::new(),
-            filters: HashSet::new(),
-            received: HashSet::new(),
+            publisher,
+            aliases: HashMap::new(),
+            pending: Vec::new(),
+            acks: Vec::new(),
             answers: Vec::new(),
             batch_len: 0,
         }
     }
 
+    /// Who it is, for the log.
+    pub(crate) fn name(&self) -> &str {
+        self.link.outbox().name()
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.link.terms().version
+    }
+
     /// Reads and handles batches until there is a reason to end.
     fn run(&mut self, input: &mut ReadBuffer) -> CloseReason {
-        let session = Arc::clone(&self.session);
-        let stream = session.outbox().stream();
+        let link = Arc::clone(&self.link);
+        let stream = link.outbox().stream();
         if let Err(error) = stream.set_read_timeout(self.patience) {
             return error.into();
         }
@@ -126,7 +156,7 @@ impl<'b> Connection<'b> {
             match self.on_batch(input.bytes()) {
                 Err(reason) => return reason,
                 // Only whole packets keep a client alive: one that sends byte after byte of a
-                // packet it never finishes does not [MQTT-3.1.2-24 in 3.1.1].
+                // packet it never finishes does not [MQTT-3.1.2-22].
                 Ok(0) if !input.bytes().is_empty() && self.patience.is_some() => {
                     let left = self
                         .patience
@@ -164,11 +194,11 @@ impl<'b> Connection<'b> {
         }
     }
 
-    /// Another thread that ends a session makes its reader find the end of the stream.
+    /// Another thread that ends a connection makes its reader find the end of the stream.
     fn why_it_ended(&self, found: CloseReason) -> CloseReason {
-        match self.session.ended_by() {
+        match self.link.ended_by() {
             Some(ended_by) => CloseReason::Ended(ended_by),
-            None if self.session.outbox().is_closed() => CloseReason::Ended(EndedBy::Outbox),
+            None if self.link.outbox().is_closed() => CloseReason::Ended(EndedBy::Outbox),
             None => found,
         }
     }
@@ -189,6 +219,8 @@ impl<'b> Connection<'b> {
         self.batch_len = messages.len();
         // What came before a bad packet was good, and counts.
         self.publish(bytes, &mut messages)?;
+        self.handle_acks()?;
+        self.send_answers();
         self.publisher.end_batch();
         outcome
     }
@@ -197,12 +229,12 @@ impl<'b> Connection<'b> {
         &mut self,
         batch: &'a [u8],
         start: usize,
-        messages: &mut Vec<Message<'a>>,
+        messages: &mut Vec<Publication<'a>>,
     ) -> Result<Option<usize>, CloseReason> {
         let rest = batch.get(start..).unwrap_or_default();
         let Some(frame) = next_frame(
             rest,
-            Some(self.session.version()),
+            Some(self.version()),
             self.broker.config.max_packet_size,
         )?
         else {
@@ -212,7 +244,7 @@ impl<'b> Connection<'b> {
         if log_enabled!(log::Level::Debug) {
             debug!(
                 "{}: received {:?} of {len} bytes",
-                self.session.outbox().name(),
+                self.name(),
                 frame.packet_type
             );
         }
@@ -220,56 +252,122 @@ impl<'b> Connection<'b> {
         Ok(Some(len))
     }
 
-    /// Stores, retains, delivers and acknowledges: the order that everything here is about.
+    /// Stores, retains and delivers the messages, and only then acknowledges them.
     ///
     /// `messages` is empty afterwards.
     pub(crate) fn publish(
         &mut self,
         batch: &[u8],
-        messages: &mut Vec<Message<'_>>,
+        messages: &mut Vec<Publication<'_>>,
     ) -> Result<(), CloseReason> {
-        if !messages.is_empty() {
-            self.publisher.publish(self.broker, batch, messages)?;
-            messages.clear();
+        if !messages.is_empty()
+            && let Err(error) = self.publisher.publish(self.broker, batch, messages)
+        {
+            self.refuse_pending(messages, error)?;
         }
-        self.session.outbox().answer(&self.answers);
-        self.answers.clear();
+        messages.clear();
+        self.acknowledge_pending();
         Ok(())
     }
 
-    /// Takes the client out of everything, after its will has been published.
-    fn end(&mut self, reason: &CloseReason, who: &str, shutdown: &Shutdown) {
-        let will = self.will.take().filter(|_| reason.publishes_will());
+    pub(crate) fn send_answers(&mut self) {
+        self.link.outbox().answer(&self.answers);
+        self.answers.clear();
+    }
+
+    /// Takes the client out of everything, and sees to its will.
+    fn end(&mut self, reason: &CloseReason, shutdown: &Shutdown) {
         let stops = matches!(reason, CloseReason::Ended(EndedBy::Shutdown));
-        if !stops {
-            self.leave();
-        }
-        if let Some(will) = will {
-            info!("{who}: publishing its will");
-            if let Err(reason) = self.on_batch(&will) {
-                reason.log(&format!("{who}: will not published"));
+        let will = self.will.take().filter(|_| reason.publishes_will());
+        let (will_now, will_later) = match will {
+            // [MQTT-3.1.3-9] the will is due at the end of the session at the latest.
+            Some(will) if will.delay > 0 && self.expiry > SessionExpiry::AT_ONCE && !stops => {
+                (None, Some(will))
             }
-        }
+            will => (will, None),
+        };
         if stops {
+            self.publish_will(will_now);
             // The others' wills are still to come to this client.
             shutdown.await_the_others();
-            self.leave();
-            self.session.outbox().flush(Instant::now() + FLUSH_AT_STOP);
+            self.leave(will_later);
+        } else {
+            self.leave(will_later);
+            self.publish_will(will_now);
+        }
+        self.say_goodbye(reason);
+        if stops {
+            self.link.outbox().flush(Instant::now() + FLUSH_AT_STOP);
         }
     }
 
-    fn leave(&mut self) {
-        for filter in self.filters.drain() {
-            self.broker
-                .subscriptions
-                .unsubscribe(&filter, self.session.number());
+    /// Leaves the session, or ends it where nothing is to stay.
+    fn leave(&mut self, will_later: Option<Will>) {
+        let delay = will_later.as_ref().map(|will| will.delay);
+        let attachment = self.session.detach(will_later.map(|will| will.packet));
+        if self.expiry == SessionExpiry::AT_ONCE {
+            // No will is left in it: one of a session that ends at once was not put off.
+            self.broker.end_session(&self.session);
+            return;
         }
-        self.broker.clients.detach(&self.session);
+        let set = |seconds: u32, what| {
+            let due = Due {
+                session: Arc::clone(&self.session),
+                attachment,
+                what,
+            };
+            self.broker
+                .timers
+                .set(Instant::now() + Duration::from_secs(seconds.into()), due);
+        };
+        if let Some(delay) = delay {
+            set(delay, WhatIsDue::Will);
+        }
+        if self.expiry < SessionExpiry::NEVER {
+            set(self.expiry.0, WhatIsDue::Expiry);
+        }
+    }
+
+    fn publish_will(&mut self, will: Option<Will>) {
+        if let Some(will) = will {
+            let name = self.link.outbox().name();
+            self.publisher.publish_will(self.broker, &will.packet, name);
+        }
+    }
+
+    /// Tells a client of MQTT 5.0 why [MQTT-4.13.2-1]; in earlier versions there is no such packet.
+    fn say_goodbye(&self, reason: &CloseReason) {
+        let outbox = self.link.outbox();
+        if let (ProtocolVersion::V5, Some(code)) = (self.version(), reason.reason_code()) {
+            let words = reason.to_string();
+            let mut goodbye = Vec::new();
+            let reason_string = self.link.terms().wants_reasons.then_some(words.as_str());
+            Disconnect {
+                reason: code,
+                reason_string,
+                ..Disconnect::default()
+            }
+            .encode(&mut goodbye);
+            if goodbye.len() > self.link.terms().packet_len_max {
+                goodbye.clear();
+                Disconnect {
+                    reason: code,
+                    ..Disconnect::default()
+                }
+                .encode(&mut goodbye);
+            }
+            outbox.answer(&goodbye);
+            outbox.flush(Instant::now() + FLUSH_GOODBYE);
+            outbox.stream().close_gently();
+        }
     }
 }
 
 /// How long a client may take to read what waits for it when the server stops.
 const FLUSH_AT_STOP: Duration = Duration::from_secs(2);
+
+/// How long a client may take to read why it is closed.
+const FLUSH_GOODBYE: Duration = Duration::from_millis(500);
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(

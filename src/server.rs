@@ -12,10 +12,11 @@ use log::{error, info};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::broker::{Broker, Clients, Retained, Subscriptions};
+use crate::broker::{Broker, Retained, Sessions, Subscriptions, Timers, WhatIsDue};
 use crate::config::{Config, StoreKind};
 use crate::connection;
 use crate::net::Stream;
+use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
 use crate::store::{StartError, Store};
 
@@ -61,9 +62,10 @@ impl Server {
         let signals = Signals::new([SIGINT, SIGTERM]).map_err(BindError::Signals)?;
         let broker = Broker {
             store,
-            clients: Clients::default(),
+            sessions: Sessions::default(),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),
+            timers: Timers::default(),
             config,
         };
         let shared = Arc::new(Shared {
@@ -95,13 +97,36 @@ impl Server {
                 .spawn(move || accept(&listener, &shared))?;
             info!("[LISTENING] Server is listening on {address}");
         }
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new()
+            .name("timers".into())
+            .spawn(move || run_timers(&shared.broker))?;
         let signal = self.signals.forever().next();
         info!("stopping: got signal {}", signal.unwrap_or_default());
         let Shared { broker, shutdown } = &*self.shared;
-        shutdown.stop(|| broker.clients.all());
+        shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
         info!("stopped");
         Ok(())
+    }
+}
+
+/// Publishes wills whose delay is over, and ends sessions that expire, for ever.
+fn run_timers(broker: &Broker) {
+    let mut publisher = Publisher::new(None);
+    loop {
+        let due = broker.timers.next_due();
+        let will = match due.what {
+            WhatIsDue::Will => due.session.take_will(due.attachment),
+            WhatIsDue::Expiry if due.session.is_still_detached_after(due.attachment) => {
+                broker.end_session(&due.session)
+            }
+            WhatIsDue::Expiry => None,
+        };
+        if let Some(will) = will {
+            let name = format!("client={:?}", due.session.client_id());
+            publisher.publish_will(broker, &will, &name);
+        }
     }
 }
 

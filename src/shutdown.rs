@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::broker::Session;
+use crate::broker::Link;
 use crate::close_reason::EndedBy;
 use crate::lock::{lock, wait_timeout};
 
@@ -38,11 +38,11 @@ impl Shutdown {
     }
 
     /// A client is connected, and its thread begins to serve it.
-    pub(crate) fn enter(&self, session: &Session) {
+    pub(crate) fn enter(&self, link: &Link) {
         lock(&self.counts).serving += 1;
         // Otherwise it came after the list of those to stop was made, and nobody would stop it.
         if self.is_stopping() {
-            session.end_reading(EndedBy::Shutdown);
+            link.end(EndedBy::Shutdown);
         }
     }
 
@@ -66,11 +66,11 @@ impl Shutdown {
 
     /// Ends the reading of all clients. Those that connect from now on are ended by
     /// [`Shutdown::enter`].
-    pub(crate) fn stop(&self, connected: impl FnOnce() -> Vec<Arc<Session>>) {
+    pub(crate) fn stop(&self, connected: impl FnOnce() -> Vec<Arc<Link>>) {
         self.stopping.store(true, Ordering::SeqCst);
         connected()
             .iter()
-            .for_each(|session| session.end_reading(EndedBy::Shutdown));
+            .for_each(|link| link.end(EndedBy::Shutdown));
     }
 
     /// Waits until all clients' threads have ended; gives up after a while.

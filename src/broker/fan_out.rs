@@ -6,8 +6,36 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Session, SessionNumber, Subscription};
-use crate::codec::{ProtocolVersion, Publish};
+use super::{Link, Matching, Receiver, Session, SessionNumber};
+use crate::codec::{ProtocolVersion, Publish, PublishProperties, QoS};
+use crate::message::Message;
+use crate::session::Delivery;
+
+/// A message that was just published, and is not owned by anybody yet.
+#[derive(Debug)]
+pub struct Publication<'a> {
+    /// Where its publisher has noted what it knows of the topic.
+    pub topic_index: TopicIndex,
+    /// Any bytes, or none.
+    pub payload: &'a [u8],
+    /// What it was published with.
+    pub qos: QoS,
+    /// RETAIN as the publisher set it.
+    pub retain: bool,
+    /// Those of MQTT 5.0; not many messages have any.
+    pub properties: Option<Box<PublishProperties<'a>>>,
+    /// Where in the batch its packet is.
+    pub packet: Range<usize>,
+    /// The version of MQTT in which that packet can be passed on as it is, to who gets it with QoS
+    /// 0 and RETAIN 0. `None`: in no version.
+    pub verbatim_in: Option<ProtocolVersion>,
+    /// The message, once somebody had to keep it.
+    pub kept: Option<Arc<Message>>,
+}
+
+/// Where a publisher has noted what it knows of a topic; valid until the end of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicIndex(pub u32);
 
 /// Gathers what each subscriber gets of a batch, so that each gets one send, whatever the number
 /// of messages.
@@ -16,10 +44,10 @@ use crate::codec::{ProtocolVersion, Publish};
 /// where a packet can be passed on as it came, and pieces that lie one behind the other are one.
 #[derive(Debug, Default)]
 pub struct FanOut {
-    /// The messages under way to the subscribers that come next.
-    pieces: Vec<Piece>,
-    messages: usize,
-    /// Packets that had to be made anew, once for all subscribers.
+    /// The messages of a run, as most subscribers get them: QoS 0, RETAIN 0, nothing added.
+    plain_v3: Vec<Piece>,
+    plain_v5: Vec<Piece>,
+    /// Packets that had to be made anew.
     made: Vec<u8>,
     parcels: Vec<Parcel>,
     /// How many of `parcels` are in use; the others only keep their space.
@@ -33,8 +61,12 @@ pub struct FanOut {
 #[derive(Debug, Default)]
 struct Parcel {
     to: Option<Arc<Session>>,
+    link: Option<Arc<Link>>,
+    /// Packets of QoS 0, and how many they are.
     pieces: Vec<Piece>,
     messages: usize,
+    /// Messages of QoS 1 and 2.
+    deliveries: Vec<Delivery>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,41 +88,47 @@ enum PieceOf {
 const SPACE_KEPT_MAX: usize = 16 * 1024;
 
 impl FanOut {
-    /// Adds a message for the subscribers that are named next. `packet` is where it stands in
-    /// `batch`; those bytes are passed on where they say the same as `publish`.
-    pub fn add_piece(&mut self, batch: &[u8], packet: Range<usize>, publish: &Publish<'_>) {
-        // With QoS 0 and RETAIN 0 there is nothing in the packet that a subscriber may not have.
-        let piece = if batch.get(packet.start) == Some(&PLAIN_PUBLISH) {
-            Piece {
-                of: PieceOf::Batch,
-                start: packet.start,
-                end: packet.end,
+    /// Adds messages of one topic, which follow one another, for all who match.
+    pub fn add(
+        &mut self,
+        run: &mut [Publication<'_>],
+        topic: &Arc<str>,
+        matching: &Matching,
+        publisher: Option<SessionNumber>,
+    ) {
+        let run_qos = run
+            .iter()
+            .map(|publication| publication.qos)
+            .max()
+            .unwrap_or_default();
+        let retain = run.iter().any(|publication| publication.retain);
+        self.plain_v3.clear();
+        self.plain_v5.clear();
+        for receiver in matching
+            .receivers
+            .iter()
+            .filter_map(|receiver| receiver.of(publisher))
+        {
+            let index = self.parcel_for(&receiver.session);
+            let is_plain = receiver.qos.min(run_qos) == QoS::AtMostOnce
+                && receiver.identifiers.is_empty()
+                && !(retain && receiver.retain_as_published);
+            if is_plain {
+                self.add_plain(index, run, topic);
+            } else {
+                run.iter_mut()
+                    .for_each(|publication| self.add_one(index, publication, topic, receiver));
             }
-        } else {
-            let start = self.made.len();
-            publish.encode(ProtocolVersion::V3_1_1, &mut self.made);
-            Piece {
-                of: PieceOf::Made,
-                start,
-                end: self.made.len(),
-            }
-        };
-        push_joined(&mut self.pieces, piece);
-        self.messages += 1;
-    }
-
-    /// Puts the messages that were added since the last call into these subscribers' parcels.
-    pub fn deliver_pieces_to(&mut self, subscribers: &[Subscription]) {
-        for subscription in subscribers {
-            let index = self.parcel_for(&subscription.session);
-            let parcel = &mut self.parcels[index];
-            for piece in &self.pieces {
-                push_joined(&mut parcel.pieces, *piece);
-            }
-            parcel.messages += self.messages;
         }
-        self.pieces.clear();
-        self.messages = 0;
+        for share in &matching.shares {
+            for publication in &mut *run {
+                let Some(receiver) = share.pick() else {
+                    continue;
+                };
+                let index = self.parcel_for(&receiver.session);
+                self.add_one(index, publication, topic, &receiver);
+            }
+        }
     }
 
     /// Sends all parcels, without waiting for anybody, and is empty again.
@@ -102,25 +140,28 @@ impl FanOut {
             ..
         } = self;
         for parcel in &mut parcels[..self.used] {
-            let Some(session) = parcel.to.take() else {
-                continue;
-            };
             let bytes = |piece: &Piece| match piece.of {
                 PieceOf::Batch => &batch[piece.start..piece.end],
                 PieceOf::Made => &made[piece.start..piece.end],
             };
-            match parcel.pieces.as_slice() {
-                [piece] => session.outbox().deliver(bytes(piece), parcel.messages),
-                pieces => {
+            match (parcel.link.take(), parcel.pieces.as_slice()) {
+                (None, _) | (_, []) => {}
+                (Some(link), [piece]) => link.outbox().deliver(bytes(piece), parcel.messages),
+                (Some(link), pieces) => {
                     joined.clear();
                     pieces
                         .iter()
                         .for_each(|piece| joined.extend_from_slice(bytes(piece)));
-                    session.outbox().deliver(joined, parcel.messages);
+                    link.outbox().deliver(joined, parcel.messages);
                 }
             }
             parcel.pieces.clear();
             parcel.messages = 0;
+            if let Some(session) = parcel.to.take()
+                && !parcel.deliveries.is_empty()
+            {
+                session.deliver(parcel.deliveries.drain(..));
+            }
         }
         self.used = 0;
         self.by_session.clear();
@@ -128,6 +169,83 @@ impl FanOut {
         trim(&mut self.joined);
         self.made.clear();
         self.joined.clear();
+    }
+
+    /// Adds the whole run as all plain subscribers of one version get it.
+    fn add_plain(&mut self, index: usize, run: &[Publication<'_>], topic: &str) {
+        let Some(link) = &self.parcels[index].link else {
+            // Nothing of QoS 0 waits for who is not there.
+            return;
+        };
+        let version = link.terms().version;
+        let len_max = link.terms().packet_len_max;
+        let plain = match version {
+            ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => &mut self.plain_v3,
+            ProtocolVersion::V5 => &mut self.plain_v5,
+        };
+        if plain.is_empty() {
+            for publication in run {
+                let piece = match publication.is_verbatim_in(version) {
+                    true => Piece::of_batch(&publication.packet),
+                    false => make(&mut self.made, &publication.plain_packet(topic), version),
+                };
+                push_joined(plain, piece);
+            }
+        }
+        let total: usize = plain.iter().map(|piece| piece.end - piece.start).sum();
+        let parcel = &mut self.parcels[index];
+        if total <= len_max {
+            plain
+                .iter()
+                .for_each(|piece| push_joined(&mut parcel.pieces, *piece));
+            parcel.messages += run.len();
+            return;
+        }
+        // [MQTT-3.1.2-24] one by one, as some of them may be longer than the client takes.
+        for publication in run {
+            let packet = publication.plain_packet(topic);
+            if packet.encoded_len(version) <= len_max {
+                let piece = make(&mut self.made, &packet, version);
+                push_joined(&mut parcel.pieces, piece);
+                parcel.messages += 1;
+            }
+        }
+    }
+
+    /// Adds one message as just this receiver gets it.
+    fn add_one(
+        &mut self,
+        index: usize,
+        publication: &mut Publication<'_>,
+        topic: &Arc<str>,
+        receiver: &Receiver,
+    ) {
+        let parcel = &mut self.parcels[index];
+        let qos = publication.qos.min(receiver.qos); // [MQTT-3.8.4-8]
+        let retain = publication.retain && receiver.retain_as_published;
+        if qos > QoS::AtMostOnce {
+            let message = Arc::clone(publication.kept(topic));
+            let subscription_identifiers = receiver.identifiers.clone();
+            parcel.deliveries.push(Delivery {
+                message,
+                qos,
+                retain,
+                dup: false,
+                subscription_identifiers,
+            });
+            return;
+        }
+        let Some(link) = &parcel.link else {
+            return;
+        };
+        let mut packet = publication.plain_packet(topic);
+        packet.retain = retain;
+        packet.properties.subscription_identifiers = &receiver.identifiers;
+        if packet.encoded_len(link.terms().version) <= link.terms().packet_len_max {
+            let piece = make(&mut self.made, &packet, link.terms().version);
+            push_joined(&mut parcel.pieces, piece);
+            parcel.messages += 1;
+        }
     }
 
     fn parcel_for(&mut self, session: &Arc<Session>) -> usize {
@@ -149,13 +267,77 @@ impl FanOut {
         if index == self.parcels.len() {
             self.parcels.push(Parcel::default());
         }
-        self.parcels[index].to = Some(Arc::clone(session));
+        let parcel = &mut self.parcels[index];
+        parcel.link = session.link();
+        parcel.to = Some(Arc::clone(session));
         index
     }
 }
 
-/// The first byte of a PUBLISH with QoS 0, DUP 0 and RETAIN 0.
-const PLAIN_PUBLISH: u8 = 0x30;
+impl Publication<'_> {
+    /// The message to keep, made the first time it is asked for.
+    pub fn kept(&mut self, topic: &Arc<str>) -> &Arc<Message> {
+        self.kept.get_or_insert_with(|| {
+            let properties = self.properties.as_deref().copied().unwrap_or_default();
+            Arc::new(Message::new(
+                Arc::clone(topic),
+                self.payload,
+                self.qos,
+                self.retain,
+                &properties,
+            ))
+        })
+    }
+
+    /// The packet that nearly everybody gets. The seconds until it expires have just begun.
+    fn plain_packet<'p>(&'p self, topic: &'p str) -> Publish<'p> {
+        let properties = self.properties.as_deref().copied().unwrap_or_default();
+        Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false, // [MQTT-3.3.1-12]
+            topic,
+            packet_id: None,
+            properties: PublishProperties {
+                topic_alias: None,
+                ..properties
+            },
+            payload: self.payload,
+        }
+    }
+
+    fn is_verbatim_in(&self, version: ProtocolVersion) -> bool {
+        self.qos == QoS::AtMostOnce
+            && !self.retain
+            && match (self.verbatim_in, version) {
+                (None, _) => false,
+                (Some(ProtocolVersion::V5), version) => version == ProtocolVersion::V5,
+                (Some(ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1), version) => {
+                    version != ProtocolVersion::V5
+                }
+            }
+    }
+}
+
+impl Piece {
+    fn of_batch(range: &Range<usize>) -> Self {
+        Self {
+            of: PieceOf::Batch,
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
+fn make(made: &mut Vec<u8>, packet: &Publish<'_>, version: ProtocolVersion) -> Piece {
+    let start = made.len();
+    packet.encode(version, made);
+    Piece {
+        of: PieceOf::Made,
+        start,
+        end: made.len(),
+    }
+}
 
 /// Gives back space that this batch did not need, so that a client that was loud once is not
 /// expensive for ever.

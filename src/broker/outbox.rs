@@ -138,6 +138,29 @@ impl Outbox {
         }
     }
 
+    /// Puts `bytes` behind what waits, whatever the limits, without sending anything. Returns whether
+    /// the caller must call [`Outbox::send_waiting`] now, as nobody else is sending.
+    #[must_use]
+    pub fn append(&self, bytes: &[u8], messages: usize) -> bool {
+        let mut state = lock(&self.state);
+        if state.closed || bytes.is_empty() {
+            return false;
+        }
+        state.waiting.extend_from_slice(bytes);
+        state.waiting_messages += messages;
+        let is_idle = state.writer == Writer::Idle;
+        if is_idle {
+            state.writer = Writer::Sending;
+        }
+        is_idle
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn queued_bytes(&self) -> usize {
+        let state = lock(&self.state);
+        state.waiting.len() + state.draining_bytes
+    }
+
     /// Sends an answer to the client itself, such as an acknowledgement. Never waits and never
     /// drops: a client that asks without end and does not read the answers is disconnected.
     pub fn answer(self: &Arc<Self>, bytes: &[u8]) {
@@ -230,9 +253,14 @@ impl Outbox {
     ) {
         state.writer = Writer::Sending;
         drop(state);
-        if !self.send_or_drain(bytes, messages) {
-            return;
+        if self.send_or_drain(bytes, messages) {
+            self.send_waiting();
         }
+    }
+
+    /// Sends what waits, without waiting for the client: for who was told to by
+    /// [`Outbox::append`].
+    pub fn send_waiting(self: &Arc<Self>) {
         let mut taken = Vec::new();
         for _ in 0..SENDS_FOR_OTHERS_MAX {
             let mut state = lock(&self.state);

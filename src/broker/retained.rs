@@ -3,44 +3,31 @@
 use std::sync::{Arc, Mutex};
 
 use super::tree::Tree;
-use crate::codec::QoS;
 use crate::lock::lock;
+use crate::message::Message;
 
 /// Retained messages, by topic.
 #[derive(Debug, Default)]
 pub struct Retained {
-    by_topic: Mutex<Tree<Arc<RetainedMessage>>>,
-}
-
-/// A message that was published with RETAIN 1.
-#[derive(Debug)]
-pub struct RetainedMessage {
-    /// The topic it was published to.
-    pub topic: Box<str>,
-    /// Never empty.
-    pub payload: Box<[u8]>,
-    /// The quality of service it was published with.
-    pub qos: QoS,
+    by_topic: Mutex<Tree<Arc<Message>>>,
 }
 
 impl Retained {
-    /// Keeps `payload` as the topic's message instead of the one before [MQTT-3.3.1-5]. An empty
+    /// Keeps `message` as its topic's instead of the one before [MQTT-3.3.1-5]. One with an empty
     /// payload removes that one and is not kept [MQTT-3.3.1-6, MQTT-3.3.1-7].
-    pub fn set(&self, topic: &str, payload: &[u8], qos: QoS) {
-        if payload.is_empty() {
-            lock(&self.by_topic).remove(topic);
-            return;
+    pub fn set(&self, message: Arc<Message>) {
+        let mut by_topic = lock(&self.by_topic);
+        if message.payload.is_empty() {
+            by_topic.remove(&message.topic);
+        } else {
+            let slot = by_topic.slot(&message.topic);
+            *slot = Some(message);
         }
-        let message = RetainedMessage {
-            topic: topic.into(),
-            payload: payload.into(),
-            qos,
-        };
-        *lock(&self.by_topic).slot(topic) = Some(Arc::new(message));
     }
 
-    /// The messages of all topics that `filter` matches.
-    pub fn matching(&self, filter: &str) -> Vec<Arc<RetainedMessage>> {
+    /// The messages of all topics that `filter`, a valid topic filter, matches. Some may have
+    /// expired.
+    pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
         let mut matching = Vec::new();
         lock(&self.by_topic).matching_names(filter, |message| matching.push(Arc::clone(message)));
         matching

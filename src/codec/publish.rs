@@ -129,7 +129,19 @@ impl<'a> Publish<'a> {
 
 impl<'a> PublishProperties<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let mut properties = Properties::read(reader, "property length")?;
+        Self::from_section(Properties::read(reader, "property length")?)
+    }
+
+    /// Reads what [`PublishProperties::encode`] wrote, as somebody does who kept the bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Malformed`] or [`DecodeError::Protocol`] if `bytes` are not that.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::from_section(Properties::new(Reader::new(PacketType::Publish, bytes)))
+    }
+
+    fn from_section(mut properties: Properties<'a>) -> Result<Self, DecodeError> {
         let mut publish = Self::default();
         while let Some((id, property)) = properties.next()? {
             match property {
@@ -152,7 +164,8 @@ impl<'a> PublishProperties<'a> {
         Ok(publish)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the properties as they stand in a packet, without the length in front.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         let format = self.payload_format_indicator.map(|format| format as u8);
         writer::property_u8(out, PropertyId::PayloadFormatIndicator, format);
         writer::property_u32(

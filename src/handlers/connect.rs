@@ -3,21 +3,29 @@
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::info;
 
-use crate::broker::{Broker, Outbox, OutboxLimits, Session};
-use crate::close_reason::CloseReason;
-use crate::codec::{
-    ConnAck, Connect, DecodeError, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode,
-    Will, next_frame,
+use super::publish::TOPIC_ALIAS_MAX;
+use crate::broker::{
+    Attached, Broker, Link, Opened, Outbox, OutboxLimits, QueueLimits, Session, Terms,
 };
-use crate::connection::Connection;
+use crate::close_reason::{CloseReason, EndedBy};
+use crate::codec::{
+    ConnAck, ConnAckProperties, Connect, DecodeError, Frame, PACKET_LEN_MAX, PacketId,
+    ProtocolVersion, Publish, QoS, ReasonCode, next_frame,
+};
+use crate::connection::{Connection, SessionExpiry, Will};
 use crate::net::{ReadBuffer, Stream};
-use crate::publisher::check_limits;
+use crate::publisher::{Publisher, check_limits};
 
-/// Handles the CONNECT that `input` begins with: answers it, and enters the client.
+/// How long a client waits for the thread of its earlier connection to leave the session: that one
+/// may be in the middle of a write to InfluxDB.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(60);
+
+/// Handles the CONNECT that `input` begins with: answers it, and connects the client to its
+/// session.
 ///
 /// # Errors
 /// Why the client is refused. It has been told so where its version of MQTT has an answer for it.
@@ -30,22 +38,20 @@ pub(crate) fn on_connect<'b>(
     let Some(frame) = next_frame(input.bytes(), None, broker.config.max_packet_size)? else {
         return Err(CloseReason::ClosedByPeer);
     };
-    let connect = match Connect::decode(&frame)
-        .map_err(CloseReason::Decode)
-        .and_then(|connect| {
-            check(&connect, broker)?;
-            Ok(connect)
-        }) {
-        Ok(connect) => connect,
-        Err(reason) => {
-            refuse(&stream, &reason);
-            return Err(reason);
-        }
-    };
-    let connection = accept(&connect, stream, peer, broker);
     let len = frame.bytes.len();
-    input.consume(len);
-    Ok(connection)
+    let connect = Connect::decode(&frame).map_err(CloseReason::Decode);
+    let checked = connect.and_then(|connect| check(&connect, broker).map(|()| connect));
+    match checked {
+        Ok(connect) => {
+            let connection = accept(&connect, stream, peer, broker)?;
+            input.consume(len);
+            Ok(connection)
+        }
+        Err(reason) => {
+            refuse(&stream, &frame, &reason);
+            Err(reason)
+        }
+    }
 }
 
 /// What the codec cannot know: which clients are welcome here.
@@ -56,13 +62,20 @@ fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
             what: format!("CONNECT: {what}"),
         })
     };
-    if connect.version == ProtocolVersion::V5 {
-        return Err(DecodeError::UnsupportedProtocolLevel(5).into());
-    }
-    // [MQTT-3.1.3-8 in 3.1.1]
-    if connect.client_id.is_empty() && !connect.clean_start {
+    // [MQTT-3.1.3-8 in 3.1.1]; MQTT 5.0 lets every client go without one.
+    if connect.client_id.is_empty()
+        && !connect.clean_start
+        && connect.version != ProtocolVersion::V5
+    {
         let what = "an empty client identifier with clean session 0".to_owned();
         return refused(ReasonCode::ClientIdentifierNotValid, what);
+    }
+    // [MQTT-4.12.0-1]
+    if let Some(method) = connect.properties.authentication_method {
+        return refused(
+            ReasonCode::BadAuthenticationMethod,
+            format!("authentication method {method:?}"),
+        );
     }
     if let Some(will) = &connect.will
         && let Err(what) = check_limits(will.topic.as_str(), &broker.config)
@@ -73,21 +86,36 @@ fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
 }
 
 /// Tells the client why, where there is a way to say it.
-fn refuse(stream: &Stream, reason: &CloseReason) {
-    let code = match reason {
-        CloseReason::Decode(error @ DecodeError::UnsupportedProtocolLevel(_)) => {
-            error.reason_code()
-        }
-        CloseReason::Refused { code, .. } => *code,
-        // A malformed CONNECT is closed without an answer [MQTT-3.1.4-1 in 3.1.1].
-        _ => return,
+fn refuse(stream: &Stream, frame: &Frame<'_>, reason: &CloseReason) {
+    let version = match reason {
+        // [MQTT-3.1.2-2 in 3.1.1] what a client of an unknown level understands, nobody knows.
+        CloseReason::Decode(DecodeError::UnsupportedProtocolLevel(_)) => ProtocolVersion::V3_1_1,
+        // Another protocol altogether [MQTT-3.1.2-1].
+        CloseReason::Decode(DecodeError::UnknownProtocolName(_)) => return,
+        _ => match Connect::decode_version(frame) {
+            // [MQTT-3.1.4-1 in 3.1.1] what is malformed is closed without an answer.
+            Ok(ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1)
+                if matches!(reason, CloseReason::Decode(_)) =>
+            {
+                return;
+            }
+            Ok(version) => version,
+            Err(_) => return,
+        },
     };
+    let words = reason.to_string();
+    let properties = ConnAckProperties {
+        reason_string: Some(&words),
+        ..ConnAckProperties::default()
+    };
+    let code = reason.reason_code().unwrap_or(ReasonCode::UnspecifiedError);
     let mut answer = Vec::new();
     ConnAck {
+        session_present: false,
         reason: code,
-        ..ConnAck::default()
+        properties,
     }
-    .encode(ProtocolVersion::V3_1_1, &mut answer);
+    .encode(version, &mut answer);
     // A client that has gone already does not miss the answer.
     if stream.send_now(&answer).is_ok() {
         stream.close_gently();
@@ -99,68 +127,160 @@ fn accept<'b>(
     stream: Stream,
     peer: SocketAddr,
     broker: &'b Broker,
-) -> Connection<'b> {
-    // [MQTT-3.1.3-6] a client without an identifier gets one that nobody else has.
+) -> Result<Connection<'b>, CloseReason> {
+    // [MQTT-3.1.3-6, 3.1.3-7] a client without an identifier gets one that nobody else has.
     let assigned = connect.client_id.is_empty().then(unique_client_id);
     let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+    let keep_alive = keep_alive(connect.keep_alive, broker.config.max_keep_alive);
 
-    let limits = OutboxLimits {
-        queued_bytes_max: broker.config.max_queued_bytes,
-        queued_messages_max: broker.config.max_queued_messages,
-        when_full: broker.config.when_queue_full,
-    };
-    let outbox = Arc::new(Outbox::new(
+    let outbox = Outbox::new(
         format!("client={client_id:?} peer={peer}"),
         stream,
-        limits,
-    ));
-    let session = Session::new(client_id, connect.version, outbox);
+        outbox_limits(broker),
+    );
+    let link = Link::new(Arc::new(outbox), terms(connect));
+    let connack = |session_present| {
+        let properties = ConnAckProperties {
+            maximum_packet_size: u32::try_from(broker.config.max_packet_size).ok(),
+            assigned_client_identifier: assigned.as_deref(),
+            topic_alias_maximum: Some(TOPIC_ALIAS_MAX),
+            server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+            ..ConnAckProperties::default()
+        };
+        let mut packet = Vec::new();
+        ConnAck {
+            session_present,
+            reason: ReasonCode::Success,
+            properties,
+        }
+        .encode(connect.version, &mut packet);
+        packet
+    };
+    let session = open_session(client_id, connect.clean_start, broker, &link, connack)?;
 
-    let keep_alive = match (connect.keep_alive, broker.config.max_keep_alive) {
+    let mut connection = Connection::new(broker, session, link);
+    connection.patience = (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2);
+    connection.expiry = match (connect.version, connect.clean_start) {
+        (ProtocolVersion::V5, _) => {
+            SessionExpiry(connect.properties.session_expiry_interval.unwrap_or(0))
+        }
+        (ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1, true) => SessionExpiry::AT_ONCE,
+        (ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1, false) => SessionExpiry::NEVER,
+    };
+    connection.will = connect.will.as_ref().map(will);
+    info!(
+        "{}: connected, version={} clean={} keep_alive={keep_alive}s",
+        connection.name(),
+        connect.version,
+        connect.clean_start,
+    );
+    Ok(connection)
+}
+
+/// Connects the link to the client's session, a new one or the one there was; ends another
+/// connection of the same client identifier [MQTT-3.1.4-3].
+fn open_session(
+    client_id: &str,
+    clean_start: bool,
+    broker: &Broker,
+    link: &Arc<Link>,
+    connack: impl Fn(bool) -> Vec<u8>,
+) -> Result<Arc<Session>, CloseReason> {
+    let deadline = Instant::now() + TAKE_OVER_MAX;
+    loop {
+        let Opened {
+            session,
+            is_present,
+            replaced,
+        } = broker
+            .sessions
+            .open(client_id, clean_start, queue_limits(broker));
+        if let Some(replaced) = replaced {
+            if let Some(old) = replaced.link() {
+                old.end(EndedBy::TakeOver);
+            }
+            // Its session ends here, and with it the delay of its will [MQTT-3.1.3-9].
+            if let Some(will) = broker.end_session(&replaced) {
+                Publisher::new(None).publish_will(broker, &will, link.outbox().name());
+            }
+        }
+        match session.attach(link, &connack(is_present)) {
+            Attached::Yes => return Ok(session),
+            // It ended between the two calls: there will be a new one.
+            Attached::Discarded => {}
+            Attached::Taken(old) => {
+                old.end(EndedBy::TakeOver);
+                session.await_detached(deadline);
+                if Instant::now() >= deadline {
+                    return Err(CloseReason::Refused {
+                        code: ReasonCode::ServerBusy,
+                        what: "CONNECT: the client's earlier connection does not end".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn keep_alive(asked: u16, max: u16) -> u16 {
+    match (asked, max) {
         (asked, 0) => asked,
         (0, max) => max,
         (asked, max) => asked.min(max),
-    };
-    let patience = (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2);
-    let mut connection = Connection::new(broker, session, patience);
-    connection.will = connect.will.as_ref().map(will_packet);
-
-    // CONNACK is the first packet a client gets [MQTT-3.2.0-1]: only then may others find it.
-    let mut answer = Vec::new();
-    ConnAck::default().encode(connect.version, &mut answer);
-    connection.session.outbox().answer(&answer);
-    broker.clients.attach(&connection.session);
-    info!(
-        "{}: connected, version={} clean={} keep_alive={}s",
-        connection.session.outbox().name(),
-        connect.version,
-        connect.clean_start,
-        connect.keep_alive
-    );
-    if !connect.clean_start {
-        warn!(
-            "{}: asked for a session that is kept; it is kept only while the client is connected",
-            connection.session.outbox().name()
-        );
     }
-    connection
 }
 
-/// The will as the PUBLISH that the client would have sent. Its acknowledgement is of no use to
-/// anybody, so it goes as QoS 0, whatever it will be delivered with.
-fn will_packet(will: &Will<'_>) -> Vec<u8> {
+fn outbox_limits(broker: &Broker) -> OutboxLimits {
+    OutboxLimits {
+        queued_bytes_max: broker.config.max_queued_bytes,
+        queued_messages_max: broker.config.max_queued_messages,
+        when_full: broker.config.when_queue_full,
+    }
+}
+
+fn queue_limits(broker: &Broker) -> QueueLimits {
+    QueueLimits {
+        bytes_max: broker.config.max_queued_bytes,
+        messages_max: broker.config.max_queued_messages,
+        in_flight_max: broker.config.max_inflight,
+        when_full: broker.config.when_queue_full,
+    }
+}
+
+fn terms(connect: &Connect<'_>) -> Terms {
+    let len_max = connect
+        .properties
+        .maximum_packet_size
+        .and_then(|len| usize::try_from(len).ok());
+    Terms {
+        version: connect.version,
+        packet_len_max: len_max.unwrap_or(PACKET_LEN_MAX),
+        receive_max: connect.properties.receive_maximum.unwrap_or(u16::MAX),
+        wants_reasons: connect
+            .properties
+            .request_problem_information
+            .unwrap_or(true),
+    }
+}
+
+/// The will as the PUBLISH that the client would have sent.
+fn will(will: &crate::codec::Will<'_>) -> Will {
     let publish = Publish {
         dup: false,
-        qos: QoS::AtMostOnce,
+        qos: will.qos,
         retain: will.retain,
         topic: will.topic.as_str(),
-        packet_id: None,
-        properties: PublishProperties::default(),
+        // Nobody acknowledges it.
+        packet_id: PacketId::new(1).filter(|_| will.qos > QoS::AtMostOnce),
+        properties: will.properties.publish_properties(),
         payload: will.payload,
     };
-    let mut packet = Vec::with_capacity(publish.encoded_len(ProtocolVersion::V3_1_1));
-    publish.encode(ProtocolVersion::V3_1_1, &mut packet);
-    packet
+    let mut packet = Vec::with_capacity(publish.encoded_len(ProtocolVersion::V5));
+    publish.encode(ProtocolVersion::V5, &mut packet);
+    Will {
+        packet: packet.into_boxed_slice(),
+        delay: will.properties.will_delay_interval.unwrap_or(0),
+    }
 }
 
 /// 128 random bits: nobody else has it, and nobody can guess another client's.

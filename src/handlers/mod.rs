@@ -2,39 +2,43 @@
 
 mod acknowledge;
 mod connect;
+mod disconnect;
 mod publish;
 mod subscribe;
 mod unsubscribe;
 
 use std::ops::Range;
 
+pub(crate) use acknowledge::PendingAck;
 pub(crate) use connect::on_connect;
 
+use crate::broker::Publication;
 use crate::close_reason::CloseReason;
-use crate::codec::{Frame, Packet, PacketType, PingResp, Publish, ReasonCode};
+use crate::codec::{Ack, AckType, Frame, Packet, PacketType, PingResp, Publish, ReasonCode};
 use crate::connection::Connection;
-use crate::publisher::Message;
 
 impl Connection<'_> {
     /// Handles one packet, which stands at `place` in `batch`.
     ///
-    /// Messages and the acknowledgements that belong to them wait in `messages` and in the answers
-    /// until the run of them ends; every other packet ends it first, so that packets take effect in
-    /// the order they came.
+    /// Messages wait in `messages` until the run of them ends. Acknowledgements do not end it; every
+    /// other packet does, so that packets take effect in the order they came.
     pub(crate) fn on_packet<'a>(
         &mut self,
         frame: &Frame<'a>,
         batch: &'a [u8],
         place: Range<usize>,
-        messages: &mut Vec<Message<'a>>,
+        messages: &mut Vec<Publication<'a>>,
     ) -> Result<(), CloseReason> {
-        let version = self.session.version();
+        let version = self.version();
         // Most packets are these: not worth the way through the enum of all packets.
         if frame.packet_type == PacketType::Publish {
             return self.on_publish(&Publish::decode(frame, version)?, place, messages);
         }
         let packet = frame.decode(version)?;
-        if !matches!(packet, Packet::PubRel(_)) {
+        if !matches!(
+            packet,
+            Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_)
+        ) {
             self.publish(batch, messages)?;
         }
         match packet {
@@ -48,8 +52,9 @@ impl Connection<'_> {
                 self.on_pubrel(&ack);
                 Ok(())
             }
-            // Answers to messages of QoS 1 and 2, of which none are sent yet: nobody waits for them.
-            Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_) => Ok(()),
+            Packet::PubAck(ack) => self.on_ack(AckType::PubAck, &ack),
+            Packet::PubRec(ack) => self.on_ack(AckType::PubRec, &ack),
+            Packet::PubComp(ack) => self.on_ack(AckType::PubComp, &ack),
             Packet::Subscribe(subscribe) => self.on_subscribe(&subscribe),
             Packet::Unsubscribe(unsubscribe) => {
                 self.on_unsubscribe(&unsubscribe);
@@ -59,11 +64,17 @@ impl Connection<'_> {
                 PingResp.encode(&mut self.answers);
                 Ok(())
             }
-            Packet::Disconnect(_) => Err(CloseReason::Disconnected),
+            Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
             Packet::Auth(_) => Err(CloseReason::Refused {
                 code: ReasonCode::ProtocolError,
                 what: "AUTH: no authentication method was agreed on".to_owned(),
             }),
         }
+    }
+
+    /// Notes an acknowledgement; those of one batch are handled together.
+    fn on_ack(&mut self, ack_type: AckType, ack: &Ack<'_>) -> Result<(), CloseReason> {
+        self.acks.push((ack_type, ack.packet_id, ack.reason));
+        Ok(())
     }
 }

@@ -1,11 +1,16 @@
 //! PUBLISH.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::PendingAck;
+use crate::broker::Publication;
 use crate::close_reason::CloseReason;
-use crate::codec::{Ack, AckType, Publish, QoS, ReasonCode};
+use crate::codec::{AckType, PacketId, PayloadFormat, Publish, QoS, ReasonCode};
 use crate::connection::Connection;
-use crate::publisher::Message;
+
+/// The highest topic alias that a client may use [MQTT-3.2.2-18]. Each is a topic that is kept.
+pub(super) const TOPIC_ALIAS_MAX: u16 = 64;
 
 impl Connection<'_> {
     /// Takes a message into the run, with the acknowledgement that is sent once it is stored.
@@ -13,29 +18,85 @@ impl Connection<'_> {
         &mut self,
         publish: &Publish<'a>,
         place: Range<usize>,
-        messages: &mut Vec<Message<'a>>,
+        messages: &mut Vec<Publication<'a>>,
     ) -> Result<(), CloseReason> {
-        let version = self.session.version();
-        if let Some(packet_id) = publish.packet_id {
-            let ack_type = match publish.qos {
-                QoS::AtMostOnce | QoS::AtLeastOnce => AckType::PubAck,
-                QoS::ExactlyOnce => AckType::PubRec,
+        let alias = self.resolve_alias(publish)?;
+        let topic = alias.as_deref().unwrap_or(publish.topic);
+        let refused = |code, what: String| CloseReason::Refused {
+            code,
+            what: format!("PUBLISH: {what}"),
+        };
+
+        if has_wrong_format(publish) {
+            let code = ReasonCode::PayloadFormatInvalid;
+            let Some(packet_id) = publish.packet_id else {
+                return Err(refused(
+                    code,
+                    format!("the payload to {topic:?} is not UTF-8 as it says"),
+                ));
             };
-            Ack::new(packet_id, ReasonCode::Success).encode(ack_type, version, &mut self.answers);
-            // [MQTT-4.3.3-2 in 3.1.1] until PUBREL it is the same message, sent again. If the store
-            // fails now the connection ends, and the session with it.
-            if publish.qos == QoS::ExactlyOnce && !self.received.insert(packet_id) {
+            self.acknowledge(publish.qos, packet_id, code, false);
+            return Ok(());
+        }
+        if let Some(packet_id) = publish.packet_id {
+            // [MQTT-4.3.3-10] until PUBREL it is the same message, sent again.
+            let is_new = publish.qos < QoS::ExactlyOnce || self.session.receive(packet_id);
+            self.acknowledge(publish.qos, packet_id, ReasonCode::Success, is_new);
+            if !is_new {
                 return Ok(());
             }
         }
+        let version = self.version();
         let message = self
             .publisher
-            .message(self.broker, publish, place)
-            .map_err(|what| CloseReason::Refused {
-                code: ReasonCode::TopicNameInvalid,
-                what: format!("PUBLISH: {what}"),
-            })?;
+            .take_in(self.broker, publish, topic, version, place)
+            .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
         messages.push(message);
         Ok(())
     }
+
+    fn acknowledge(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode, is_for_new: bool) {
+        let ack_type = match qos {
+            QoS::AtMostOnce | QoS::AtLeastOnce => AckType::PubAck,
+            QoS::ExactlyOnce => AckType::PubRec,
+        };
+        self.pending.push(PendingAck {
+            ack_type,
+            packet_id,
+            reason,
+            is_for_new,
+        });
+    }
+
+    /// What the topic alias stands for, where the packet has one; sets it where the packet names a
+    /// topic too [MQTT-3.3.2-7 to 3.3.2-12].
+    fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, CloseReason> {
+        let Some(alias) = publish.properties.topic_alias else {
+            return Ok(None);
+        };
+        let invalid = |what| CloseReason::Refused {
+            code: ReasonCode::TopicAliasInvalid,
+            what,
+        };
+        if alias.get() > TOPIC_ALIAS_MAX {
+            let what =
+                format!("PUBLISH: topic alias {alias} is above the maximum {TOPIC_ALIAS_MAX}");
+            return Err(invalid(what));
+        }
+        if !publish.topic.is_empty() {
+            self.aliases.insert(alias, publish.topic.into());
+        }
+        match self.aliases.get(&alias) {
+            Some(topic) => Ok(Some(Arc::clone(topic))),
+            None => Err(invalid(format!(
+                "PUBLISH: topic alias {alias} stands for nothing yet"
+            ))),
+        }
+    }
+}
+
+/// Whether the payload says that it is UTF-8 and is not [MQTT-3.3.2-4].
+fn has_wrong_format(publish: &Publish<'_>) -> bool {
+    publish.properties.payload_format_indicator == Some(PayloadFormat::Utf8)
+        && std::str::from_utf8(publish.payload).is_err()
 }

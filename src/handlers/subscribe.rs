@@ -1,118 +1,173 @@
 //! SUBSCRIBE.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use log::warn;
 
 use crate::broker::Subscription;
 use crate::close_reason::CloseReason;
 use crate::codec::{
-    Publish, PublishProperties, QoS, ReasonCode, SubAck, Subscribe, SubscribeFilter, UserProperties,
+    Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, UserProperties,
 };
 use crate::connection::Connection;
 use crate::publisher::check_limits;
-
-/// The highest quality of service that a subscription is granted.
-const QOS_GRANTED_MAX: QoS = QoS::AtMostOnce;
+use crate::session::Delivery;
+use crate::topic::SubscriptionFilter;
 
 /// Retained messages are sent in pieces of this many bytes: few sends, and little memory.
 const RETAINED_PIECE: usize = 64 * 1024;
 
 impl Connection<'_> {
-    /// Enters subscriptions, answers with a code for each in their order [MQTT-3.8.4-5 in 3.1.1],
-    /// and sends the retained messages that match them.
+    /// Enters subscriptions, answers with a code for each in their order [MQTT-3.8.4-6], and sends
+    /// the retained messages that match them.
     pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), CloseReason> {
-        let reason_codes: Vec<_> = subscribe
-            .filters
-            .map(|filter| self.subscribe(&filter))
-            .collect();
+        let mut reason_codes = Vec::with_capacity(subscribe.filters.len());
+        let mut with_retained = Vec::new();
+        for filter in subscribe.filters {
+            let outcome = self.subscribe(&filter, subscribe.subscription_identifier);
+            reason_codes.push(match outcome {
+                Ok(_) => granted(filter.qos),
+                Err(code) => code,
+            });
+            if outcome.is_ok_and(|is_new| sends_retained(&filter, is_new)) {
+                with_retained.push(filter);
+            }
+        }
         let answer = SubAck {
             packet_id: subscribe.packet_id,
             reason_codes: &reason_codes,
             reason_string: None,
             user_properties: UserProperties::default(),
         };
-        answer.encode(self.session.version(), &mut self.answers);
-        self.session.outbox().answer(&self.answers);
-        self.answers.clear();
-        for (filter, reason) in subscribe.filters.zip(reason_codes) {
-            if !reason.is_error() && !self.send_retained(&filter) {
-                // The outbox was closed meanwhile; the next read tells why.
-                break;
-            }
+        answer.encode(self.version(), &mut self.answers);
+        self.send_answers();
+        for filter in with_retained {
+            self.send_retained(&filter, subscribe.subscription_identifier);
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, filter: &SubscribeFilter<'_>) -> ReasonCode {
-        let limits = &self.broker.config;
-        let refusal = match check_limits(filter.full, limits) {
-            Err(what) => Some((ReasonCode::TopicFilterInvalid, what)),
-            Ok(()) if filter.share.is_some() => Some((
-                ReasonCode::SharedSubscriptionsNotSupported,
-                "shared subscription".to_owned(),
-            )),
-            Ok(())
-                if self.filters.len() >= limits.max_subscriptions
-                    && !self.filters.contains(filter.full) =>
-            {
-                let what = format!(
-                    "more subscriptions than max-subscriptions {}",
-                    limits.max_subscriptions
-                );
-                Some((ReasonCode::QuotaExceeded, what))
-            }
-            Ok(()) => None,
+    /// Enters one subscription. Returns whether it is a new one, or why it is refused.
+    fn subscribe(
+        &mut self,
+        filter: &SubscribeFilter<'_>,
+        identifier: Option<u32>,
+    ) -> Result<bool, ReasonCode> {
+        let config = &self.broker.config;
+        let refused = |code, what: &str| {
+            warn!("{}: subscription refused: {what}", self.name());
+            code
         };
-        if let Some((reason, what)) = refusal {
-            warn!(
-                "{}: subscription refused: {what}",
-                self.session.outbox().name()
-            );
-            return reason;
+        if let Err(what) = check_limits(filter.full, config) {
+            return Err(refused(ReasonCode::TopicFilterInvalid, &what));
         }
-        let qos = filter.qos.min(QOS_GRANTED_MAX);
+        let Some(is_new) = self
+            .session
+            .add_filter(filter.full, config.max_subscriptions)
+        else {
+            let what = format!(
+                "more subscriptions than max-subscriptions {}",
+                config.max_subscriptions
+            );
+            return Err(refused(ReasonCode::QuotaExceeded, &what));
+        };
         let subscription = Subscription {
             session: Arc::clone(&self.session),
-            qos,
+            qos: filter.qos,
+            no_local: filter.no_local,
+            retain_as_published: filter.retain_as_published,
+            identifier,
         };
-        self.broker
-            .subscriptions
-            .subscribe(filter.full, subscription);
-        self.filters.insert(filter.full.into());
-        match qos {
-            QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,
-            QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
-            QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-        }
+        let SubscribeFilter {
+            filter,
+            share,
+            full,
+            ..
+        } = *filter;
+        self.broker.subscriptions.subscribe(
+            &SubscriptionFilter {
+                filter,
+                share,
+                full,
+            },
+            subscription,
+        );
+        Ok(is_new)
     }
 
-    /// Sends what is retained under the filter, with RETAIN 1 [MQTT-3.3.1-8 in 3.1.1]. The client's
-    /// own thread waits while it does not read. Returns `false` if the outbox was closed meanwhile.
-    fn send_retained(&self, filter: &SubscribeFilter<'_>) -> bool {
-        let outbox = self.session.outbox();
+    /// Sends what is retained under the filter, with RETAIN 1 [MQTT-3.3.1-8 in 3.1.1].
+    fn send_retained(&self, filter: &SubscribeFilter<'_>, identifier: Option<u32>) {
+        let identifiers: Box<[u32]> = identifier.into_iter().collect();
+        let (plain, acknowledged): (Vec<_>, Vec<_>) = self
+            .broker
+            .retained
+            .matching(filter.filter.as_str())
+            .into_iter()
+            .partition(|message| message.qos.min(filter.qos) == QoS::AtMostOnce);
+        self.session
+            .deliver_all(acknowledged.into_iter().map(|message| Delivery {
+                qos: message.qos.min(filter.qos),
+                message,
+                retain: true,
+                dup: false,
+                subscription_identifiers: identifiers.clone(),
+            }));
+
+        let outbox = self.link.outbox();
+        let terms = self.link.terms();
+        let now = SystemTime::now();
         let mut bytes = Vec::new();
         let mut count = 0;
-        for message in self.broker.retained.matching(filter.full) {
+        for message in plain {
+            let Some(mut properties) = message.properties_at(now) else {
+                continue;
+            };
+            properties.subscription_identifiers = &identifiers;
             let publish = Publish {
                 dup: false,
                 qos: QoS::AtMostOnce,
                 retain: true,
                 topic: &message.topic,
                 packet_id: None,
-                properties: PublishProperties::default(),
+                properties,
                 payload: &message.payload,
             };
-            publish.encode(self.session.version(), &mut bytes);
+            if publish.encoded_len(terms.version) > terms.packet_len_max {
+                continue;
+            }
+            publish.encode(terms.version, &mut bytes);
             count += 1;
             if bytes.len() >= RETAINED_PIECE {
+                // The client's own thread waits while the client does not read. Should the outbox be
+                // closed meanwhile, then the next read tells why.
                 if !outbox.deliver_patiently(&bytes, count) {
-                    return false;
+                    return;
                 }
                 bytes.clear();
                 count = 0;
             }
         }
-        bytes.is_empty() || outbox.deliver_patiently(&bytes, count)
+        if !bytes.is_empty() {
+            outbox.deliver_patiently(&bytes, count);
+        }
     }
+}
+
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+/// Never for a shared subscription; otherwise as the client says [MQTT-3.3.1-9 to 3.3.1-11].
+fn sends_retained(filter: &SubscribeFilter<'_>, is_new: bool) -> bool {
+    filter.share.is_none()
+        && match filter.retain_handling {
+            RetainHandling::SendAlways => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::SendNever => false,
+        }
 }

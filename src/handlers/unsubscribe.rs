@@ -9,11 +9,12 @@ impl Connection<'_> {
         let mut reason_codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in unsubscribe.filters {
             // [MQTT-3.10.4-1] byte for byte the same filter.
-            let was_there = self.filters.remove(filter.full)
-                && self
-                    .broker
+            let was_there = self.session.remove_filter(filter.full);
+            if was_there {
+                self.broker
                     .subscriptions
-                    .unsubscribe(filter.full, self.session.number());
+                    .unsubscribe(&filter, self.session.number());
+            }
             reason_codes.push(match was_there {
                 true => ReasonCode::Success,
                 false => ReasonCode::NoSubscriptionExisted,
@@ -25,6 +26,6 @@ impl Connection<'_> {
             reason_string: None,
             user_properties: UserProperties::default(),
         };
-        answer.encode(self.session.version(), &mut self.answers);
+        answer.encode(self.version(), &mut self.answers);
     }
 }

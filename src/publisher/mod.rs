@@ -3,73 +3,64 @@
 mod topic_cache;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::broker::{Broker, FanOut, trim};
-use crate::codec::{Publish, PublishProperties, QoS};
+use log::{error, info};
+
+use crate::broker::{Broker, FanOut, Publication, SessionNumber, trim};
+use crate::codec::{ProtocolVersion, Publish, PublishProperties, next_frame};
 use crate::store::StoreError;
-use topic_cache::{TopicCache, TopicIndex};
+use topic_cache::TopicCache;
 
 pub(crate) use topic_cache::check_limits;
 
 /// What a client's thread keeps from batch to batch, so that the next one allocates nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Publisher {
+    /// Whose messages these are, for subscriptions that are no-local.
+    session: Option<SessionNumber>,
     topics: TopicCache,
     fan_out: FanOut,
     lines: Vec<u8>,
 }
 
-/// A message that was received and is not stored yet. Small, as a batch has thousands.
-#[derive(Debug)]
-pub struct Message<'a> {
-    /// Where its topic stands in the cache of the publisher that took it in.
-    topic_index: TopicIndex,
-    topic: &'a str,
-    payload: &'a [u8],
-    /// Where in the batch the whole packet is, for subscribers that can have it as it came.
-    packet: Range<usize>,
-    qos: QoS,
-    retain: bool,
-}
-
 impl Publisher {
-    /// With nothing remembered yet.
+    /// With nothing remembered yet. Its messages are those of `session`, if of any.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(session: Option<SessionNumber>) -> Self {
         Self {
-            topics: TopicCache::default(),
-            fan_out: FanOut::default(),
-            lines: Vec::new(),
+            session,
+            ..Self::default()
         }
     }
 
-    /// Makes a message of a PUBLISH, whose bytes are at `packet` in the batch.
+    /// Takes in a PUBLISH, whose bytes are at `packet` in the batch. `topic` is its topic name, or
+    /// what its alias stands for.
     ///
     /// # Errors
     /// The limit that the topic breaks, in words.
-    pub fn message<'a>(
+    pub fn take_in<'a>(
         &mut self,
         broker: &Broker,
         publish: &Publish<'a>,
+        topic: &str,
+        version: ProtocolVersion,
         packet: Range<usize>,
-    ) -> Result<Message<'a>, String> {
-        let Publish {
-            topic,
-            qos,
-            retain,
-            payload,
-            ..
-        } = *publish;
+    ) -> Result<Publication<'a>, String> {
         let topic_index = self
             .topics
             .index(topic, &broker.config, broker.store.as_ref())?;
-        Ok(Message {
+        let has_properties = publish.properties != PublishProperties::default();
+        let has_alias = publish.properties.topic_alias.is_some();
+        Ok(Publication {
             topic_index,
-            topic,
-            payload,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: has_properties.then(|| Box::new(publish.properties)),
             packet,
-            qos,
-            retain,
+            verbatim_in: (!has_alias).then_some(version),
+            kept: None,
         })
     }
 
@@ -82,12 +73,36 @@ impl Publisher {
         &mut self,
         broker: &Broker,
         batch: &[u8],
-        messages: &[Message<'_>],
+        messages: &mut [Publication<'_>],
     ) -> Result<(), StoreError> {
         self.store(broker, messages)?;
-        retain(broker, messages);
+        self.retain(broker, messages);
         self.deliver(broker, batch, messages);
         Ok(())
+    }
+
+    /// Publishes a will, which is a PUBLISH packet of MQTT 5.0, and logs it under `name`.
+    pub fn publish_will(&mut self, broker: &Broker, packet: &[u8], name: &str) {
+        let version = ProtocolVersion::V5;
+        let decoded = next_frame(packet, Some(version), packet.len()).and_then(|frame| {
+            frame
+                .map(|frame| Publish::decode(&frame, version))
+                .transpose()
+        });
+        // We have encoded it ourselves.
+        let Ok(Some(publish)) = decoded else {
+            return error!("{name}: its will is no packet");
+        };
+        let taken = self.take_in(broker, &publish, publish.topic, version, 0..packet.len());
+        let outcome = taken.and_then(|publication| {
+            self.publish(broker, packet, &mut [publication])
+                .map_err(|error| error.to_string())
+        });
+        match outcome {
+            Ok(()) => info!("{name}: published its will to {:?}", publish.topic),
+            Err(reason) => error!("{name}: its will to {:?} is lost: {reason}", publish.topic),
+        }
+        self.end_batch();
     }
 
     /// Called when a batch is done and none of its messages is in use any more.
@@ -96,7 +111,7 @@ impl Publisher {
         trim(&mut self.lines);
     }
 
-    fn store(&mut self, broker: &Broker, messages: &[Message<'_>]) -> Result<(), StoreError> {
+    fn store(&mut self, broker: &Broker, messages: &[Publication<'_>]) -> Result<(), StoreError> {
         let Some(store) = &broker.store else {
             return Ok(());
         };
@@ -107,54 +122,24 @@ impl Publisher {
         store.write(points, &mut self.lines)
     }
 
-    fn deliver(&mut self, broker: &Broker, batch: &[u8], messages: &[Message<'_>]) {
+    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) {
+        for message in messages.iter_mut().filter(|message| message.retain) {
+            let topic = self.topics.name(message.topic_index);
+            broker.retained.set(Arc::clone(message.kept(topic)));
+        }
+    }
+
+    fn deliver(&mut self, broker: &Broker, batch: &[u8], messages: &mut [Publication<'_>]) {
         let generation = broker.subscriptions.generation();
-        for run in messages.chunk_by(|one, next| one.topic_index == next.topic_index) {
+        for run in messages.chunk_by_mut(|one, next| one.topic_index == next.topic_index) {
             let Some(first) = run.first() else {
                 continue;
             };
-            let subscribers =
-                self.topics
-                    .subscribers(first.topic_index, first.topic, generation, broker);
-            if subscribers.is_empty() {
-                continue;
+            let (topic, matching) = self.topics.matching(first.topic_index, generation, broker);
+            if !matching.is_empty() {
+                self.fan_out.add(run, topic, matching, self.session);
             }
-            for message in run {
-                self.fan_out
-                    .add_piece(batch, message.packet.clone(), &message.as_delivered());
-            }
-            self.fan_out.deliver_pieces_to(subscribers);
         }
         self.fan_out.send(batch);
-    }
-}
-
-impl Default for Publisher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<'a> Message<'a> {
-    /// As a subscriber gets it that was there before: RETAIN 0 [MQTT-3.3.1-9 in 3.1.1], and for now
-    /// QoS 0.
-    fn as_delivered(&self) -> Publish<'a> {
-        Publish {
-            dup: false,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            topic: self.topic,
-            packet_id: None,
-            properties: PublishProperties::default(),
-            payload: self.payload,
-        }
-    }
-}
-
-fn retain(broker: &Broker, messages: &[Message<'_>]) {
-    for message in messages.iter().filter(|message| message.retain) {
-        broker
-            .retained
-            .set(message.topic, message.payload, message.qos);
     }
 }

@@ -1,10 +1,11 @@
 //! What a publisher remembers of the topics it publishes to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::broker::{Broker, Subscription};
+use crate::broker::{Broker, Matching, TopicIndex};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::series::Series;
@@ -13,22 +14,19 @@ use crate::store::series::Series;
 /// their messages. Bounded: a client that invents topics makes it forget, not grow.
 #[derive(Debug, Default)]
 pub(super) struct TopicCache {
-    by_name: HashMap<Box<str>, TopicIndex, RandomState>,
+    by_name: HashMap<Arc<str>, TopicIndex, RandomState>,
     topics: Vec<CachedTopic>,
     /// Roughly what all of it takes, in bytes.
     weight: usize,
 }
 
-/// Where a topic stands; valid until the end of the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TopicIndex(u32);
-
 #[derive(Debug)]
 struct CachedTopic {
+    name: Arc<str>,
     series: Option<Series>,
-    /// Of the subscription table when `subscribers` were looked up; `None` before.
+    /// Of the subscription table when `matching` was looked up; `None` before.
     generation: Option<u64>,
-    subscribers: Vec<Subscription>,
+    matching: Matching,
 }
 
 /// Enough for some thousand topics; a client thread that uses so many holds this much.
@@ -49,13 +47,16 @@ impl TopicCache {
         // A batch is far smaller than 4 GiB, and the cache is emptied between batches.
         let index = TopicIndex(u32::try_from(self.topics.len()).map_err(|_| "too many topics")?);
         let series = store.map(|store| store.series(topic));
-        self.weight += 2 * topic.len() + size_of::<CachedTopic>() + 64;
+        self.weight += 4 * topic.len() + size_of::<CachedTopic>() + 64;
+        let name: Arc<str> = topic.into();
+        let matching = Matching::default();
+        self.by_name.insert(Arc::clone(&name), index);
         self.topics.push(CachedTopic {
+            name,
             series,
             generation: None,
-            subscribers: Vec::new(),
+            matching,
         });
-        self.by_name.insert(topic.into(), index);
         Ok(index)
     }
 
@@ -70,22 +71,26 @@ impl TopicCache {
             .expect("entered with the store that asks")
     }
 
-    /// Who gets messages of the topic, as of `generation` or later.
-    pub(super) fn subscribers(
+    /// The topic's name.
+    pub(super) fn name(&self, index: TopicIndex) -> &Arc<str> {
+        &self.topics[index.0 as usize].name
+    }
+
+    /// The topic's name, and who gets its messages, as of `generation` or later.
+    pub(super) fn matching(
         &mut self,
         index: TopicIndex,
-        topic: &str,
         generation: u64,
         broker: &Broker,
-    ) -> &[Subscription] {
+    ) -> (&Arc<str>, &Matching) {
         let cached = &mut self.topics[index.0 as usize];
         if cached.generation != Some(generation) {
-            self.weight -= size_of_val(cached.subscribers.as_slice());
-            cached.subscribers = broker.subscriptions.matching(topic);
+            self.weight -= size_of_val(cached.matching.receivers.as_slice());
+            cached.matching = broker.subscriptions.matching(&cached.name);
             cached.generation = Some(generation);
-            self.weight += size_of_val(cached.subscribers.as_slice());
+            self.weight += size_of_val(cached.matching.receivers.as_slice());
         }
-        &cached.subscribers
+        (&cached.name, &cached.matching)
     }
 
     /// Between batches: forgets everything once it takes too much.

@@ -1,8 +1,8 @@
 //! The real InfluxDB, in a temporary folder and on a port of its own.
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::{fs, io};
 
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -71,6 +71,19 @@ impl Influx {
     /// Stops the process as if its machine had frozen: connections stay open and nothing is answered.
     pub(crate) fn pause(&self) {
         self.process.signal(Signal::Stop);
+        // The signal is sent; the threads stop one by one.
+        let tasks = format!("/proc/{}/task", self.process.id());
+        eventually("all threads of influxd are stopped", || {
+            let is_stopped = |task: fs::DirEntry| {
+                // The state follows the name, which is in brackets.
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|rest| rest.starts_with('T'))
+            };
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            tasks.all(is_stopped).then_some(())
+        });
     }
 
     /// Lets it run on after [`Influx::pause`].

@@ -34,14 +34,6 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a test listens before it believes that nothing comes, where no later packet can prove it.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
-/// What a subscription is granted today that asks for QoS 0, 1 or 2. Whoever depends on it asks [`granted`].
-const GRANTED_QOS: [u8; 3] = [0, 0, 0];
-
-/// The QoS that a subscription gets which asks for `requested`.
-pub(crate) fn granted(requested: u8) -> u8 {
-    GRANTED_QOS[usize::from(requested)]
-}
-
 /// Asks `look` again and again until it finds something.
 ///
 /// Only for what nobody announces (a count in InfluxDB, a port that opens); a log line or a packet is waited for.

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::DEADLINE;
 use super::packet::{self, Connect, Publish};
-use super::{DEADLINE, granted};
 
 /// A raw connection to the broker.
 pub(crate) struct Wire {
@@ -104,7 +104,7 @@ impl Wire {
     /// Subscribes to filters in one packet, each with the QoS it asks for, and waits for the SUBACK.
     pub(crate) fn subscribe_all(&mut self, filters: &[(&str, u8)]) {
         self.send(&packet::subscribe(0x5ab, filters));
-        let codes: Vec<u8> = filters.iter().map(|(_, qos)| granted(*qos)).collect();
+        let codes: Vec<u8> = filters.iter().map(|(_, qos)| *qos).collect();
         self.expect(&packet::suback(0x5ab, &codes));
     }
 

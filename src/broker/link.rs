@@ -1,0 +1,63 @@
+//! A client's connection, as the other clients' threads see it.
+
+use std::sync::{Arc, OnceLock};
+
+use super::Outbox;
+use crate::close_reason::EndedBy;
+use crate::codec::ProtocolVersion;
+
+/// The way to a connected client, and the terms on which it takes packets.
+#[derive(Debug)]
+pub struct Link {
+    outbox: Arc<Outbox>,
+    terms: Terms,
+    ended_by: OnceLock<EndedBy>,
+}
+
+/// What a client said in CONNECT about the packets it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The version of MQTT that it speaks.
+    pub version: ProtocolVersion,
+    /// The longest packet it takes, in bytes with the fixed header [MQTT-3.1.2-24].
+    pub packet_len_max: usize,
+    /// Most messages of QoS 1 and 2 in flight towards it [MQTT-3.3.4-9]; not 0.
+    pub receive_max: u16,
+    /// Whether it wants reason strings [MQTT-3.1.2-29].
+    pub wants_reasons: bool,
+}
+
+impl Link {
+    /// The way through `outbox`.
+    pub fn new(outbox: Arc<Outbox>, terms: Terms) -> Arc<Self> {
+        Arc::new(Self {
+            outbox,
+            terms,
+            ended_by: OnceLock::new(),
+        })
+    }
+
+    /// Where what is for the client goes.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// What it takes.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Ends the connection from another thread than its own: that one wakes, finds the end of its
+    /// stream, and asks [`Link::ended_by`] why. What waits for the client is still sent. The first
+    /// reason stays.
+    pub fn end(&self, reason: EndedBy) {
+        if self.ended_by.set(reason).is_ok() {
+            self.outbox.stream().shutdown_read();
+        }
+    }
+
+    /// Why another thread ended it, if one did.
+    pub fn ended_by(&self) -> Option<EndedBy> {
+        self.ended_by.get().copied()
+    }
+}

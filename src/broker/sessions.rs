@@ -1,0 +1,67 @@
+//! All sessions, by client identifier.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::{Link, QueueLimits, Session};
+use crate::lock::lock;
+
+/// The sessions of clients that are connected, and of those that will come back. A client
+/// identifier is there once.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_id: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+}
+
+/// What [`Sessions::open`] found.
+#[derive(Debug)]
+pub struct Opened {
+    /// The session to use.
+    pub session: Arc<Session>,
+    /// Whether it was there before [MQTT-3.2.2-2].
+    pub is_present: bool,
+    /// The one that it replaces, which the caller ends.
+    pub replaced: Option<Arc<Session>>,
+}
+
+impl Sessions {
+    /// Finds the client's session, or makes a new one: always, if the client wants a clean start
+    /// [MQTT-3.1.2-4].
+    pub fn open(&self, client_id: &str, clean_start: bool, limits: QueueLimits) -> Opened {
+        let mut by_id = lock(&self.by_id);
+        if !clean_start && let Some(session) = by_id.get(client_id) {
+            return Opened {
+                session: Arc::clone(session),
+                is_present: true,
+                replaced: None,
+            };
+        }
+        let session = Session::new(client_id, limits);
+        let replaced = by_id.insert(Arc::clone(session.client_id()), Arc::clone(&session));
+        Opened {
+            session,
+            is_present: false,
+            replaced,
+        }
+    }
+
+    /// Takes a session out, unless another one has taken its place already.
+    pub fn remove(&self, session: &Session) {
+        let mut by_id = lock(&self.by_id);
+        if by_id
+            .get(session.client_id())
+            .is_some_and(|there| there.number() == session.number())
+        {
+            by_id.remove(session.client_id());
+        }
+    }
+
+    /// The links to all clients that are connected now.
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        let sessions: Vec<_> = lock(&self.by_id).values().cloned().collect();
+        sessions
+            .iter()
+            .filter_map(|session| session.link())
+            .collect()
+    }
+}
