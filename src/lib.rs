@@ -16,4 +16,5 @@ pub mod session;
 mod shutdown;
 pub mod state;
 pub mod store;
+pub mod task;
 pub mod topic;

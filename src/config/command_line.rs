@@ -7,12 +7,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::error::{Place, Problem};
 use super::given::Given;
 use super::setting::{Kind, Setting};
-use super::table::SETTINGS;
+use super::table::{SETTINGS, find};
+use super::task::{SETTINGS_OF_TASKS, Task, commands, task};
 
 /// What the command line asks for.
 pub(super) enum CommandLine {
-    /// To serve, with these settings.
-    Serve(Vec<Given>),
+    /// To serve, or to do a task instead, with these settings.
+    Run(Vec<Given>, Option<Task>),
     /// To print this text, the help or the version.
     Print(String),
 }
@@ -23,7 +24,7 @@ where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
     match command().try_get_matches_from(args) {
-        Ok(matches) => Ok(CommandLine::Serve(given(&matches))),
+        Ok(matches) => Ok(CommandLine::Run(given_anywhere(&matches), task(&matches))),
         // The help and the version come as errors as well; those are meant for standard output.
         Err(error) if !error.use_stderr() => Ok(CommandLine::Print(error.render().to_string())),
         Err(error) => Err(Problem::CommandLine {
@@ -49,6 +50,15 @@ fn command() -> Command {
                 .filter(|setting| setting.on_command_line())
                 .map(arg),
         )
+        .subcommands(commands().map(with_settings))
+}
+
+/// A subcommand with the settings that matter to it, and its own subcommands likewise.
+fn with_settings(command: Command) -> Command {
+    let settings = SETTINGS_OF_TASKS.iter().filter_map(|name| find(name));
+    command
+        .mut_subcommands(with_settings)
+        .args(settings.map(arg))
 }
 
 /// The flag of one setting.
@@ -79,10 +89,27 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
+/// The settings of the command and of its subcommands; further to the right is stronger.
+fn given_anywhere(matches: &ArgMatches) -> Vec<Given> {
+    let mut all = given(matches);
+    let mut deeper = matches.subcommand();
+    while let Some((_, matches)) = deeper {
+        for given in given(matches) {
+            all.retain(|weaker| weaker.setting.name != given.setting.name);
+            all.push(given);
+        }
+        deeper = matches.subcommand();
+    }
+    all
+}
+
 /// The settings among `matches`.
 fn given(matches: &ArgMatches) -> Vec<Given> {
+    // A subcommand knows a few only.
+    let is_known = |setting: &&Setting| matches.try_contains_id(setting.name).is_ok();
     let flags = SETTINGS.iter().filter(|setting| setting.on_command_line());
     flags
+        .filter(is_known)
         .filter_map(|setting| {
             let values: Vec<String> = if setting.kind == Kind::Repeat {
                 let count = matches.get_count(setting.name);

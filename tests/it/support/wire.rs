@@ -200,6 +200,15 @@ impl Wire {
         }
     }
 
+    /// The next packet, or `None` when the broker closes the connection instead.
+    pub(crate) fn next_or_closed(&mut self) -> Option<Vec<u8>> {
+        match self.next(DEADLINE) {
+            Next::Packet(packet) => Some(packet),
+            Next::Closed => None,
+            Next::Nothing => panic!("expected a packet or a closed connection, got nothing"),
+        }
+    }
+
     fn next(&mut self, wait: Duration) -> Next {
         let end = Instant::now() + wait;
         let mut chunk = vec![0; 0x1_0000];
