@@ -118,7 +118,9 @@ impl CloseReason {
 pub fn not_stored_code(error: &StoreError) -> ReasonCode {
     match error {
         // Nowhere to keep it: later there may be.
-        StoreError::Unavailable { .. } | StoreError::Refused { .. } => ReasonCode::QuotaExceeded,
+        StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::NoRoom { .. } => {
+            ReasonCode::QuotaExceeded
+        }
         StoreError::Rejected { .. } => ReasonCode::ImplementationSpecificError,
     }
 }
