@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{Level, log};
 
 use crate::codec::{DecodeError, ReasonCode};
+use crate::publisher::PublishError;
+use crate::state::StateError;
 use crate::store::StoreError;
 
 /// Why a connection ends. Some reasons are nobody's fault.
@@ -41,8 +44,8 @@ pub enum CloseReason {
         /// For the log: what was wrong.
         what: String,
     },
-    /// What the client published could not be stored. It is not acknowledged and not delivered.
-    NotStored(StoreError),
+    /// What the client sent could not be stored, or not kept on disk. It is not acknowledged.
+    NotSafe(PublishError),
     /// Its thread panicked, which is our fault.
     Panicked,
 }
@@ -85,7 +88,7 @@ impl CloseReason {
             Self::KeepAliveExpired { .. } => ReasonCode::KeepAliveTimeout,
             Self::Decode(error) => error.reason_code(),
             Self::Refused { code, .. } => *code,
-            Self::NotStored(error) => not_stored_code(error),
+            Self::NotSafe(error) => not_safe_code(error),
             Self::Panicked => ReasonCode::UnspecifiedError,
         })
     }
@@ -98,7 +101,7 @@ impl CloseReason {
             }
             Self::Decode(_)
             | Self::Refused { .. }
-            | Self::NotStored(_)
+            | Self::NotSafe(_)
             | Self::ConnectTimeout { .. }
             | Self::KeepAliveExpired { .. }
             | Self::Panicked => log!(Level::Error, "{who}: {self}"),
@@ -113,15 +116,18 @@ impl CloseReason {
     }
 }
 
-/// What a client of MQTT 5.0 is told of a message that could not be stored.
+/// What a client of MQTT 5.0 is told of a message that is not safe.
 #[must_use]
-pub fn not_stored_code(error: &StoreError) -> ReasonCode {
+pub fn not_safe_code(error: &PublishError) -> ReasonCode {
     match error {
-        // Nowhere to keep it: later there may be.
-        StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::NoRoom { .. } => {
-            ReasonCode::QuotaExceeded
+        PublishError::NotStored(StoreError::Rejected { .. }) => {
+            ReasonCode::ImplementationSpecificError
         }
-        StoreError::Rejected { .. } => ReasonCode::ImplementationSpecificError,
+        // Nowhere to keep it: later there may be.
+        PublishError::NotStored(
+            StoreError::Unavailable { .. } | StoreError::Refused { .. } | StoreError::NoRoom { .. },
+        )
+        | PublishError::NotKept(_) => ReasonCode::QuotaExceeded,
     }
 }
 
@@ -131,9 +137,15 @@ impl From<DecodeError> for CloseReason {
     }
 }
 
-impl From<StoreError> for CloseReason {
-    fn from(error: StoreError) -> Self {
-        Self::NotStored(error)
+impl From<PublishError> for CloseReason {
+    fn from(error: PublishError) -> Self {
+        Self::NotSafe(error)
+    }
+}
+
+impl From<Arc<StateError>> for CloseReason {
+    fn from(error: Arc<StateError>) -> Self {
+        Self::NotSafe(PublishError::NotKept(error))
     }
 }
 
@@ -162,9 +174,7 @@ impl fmt::Display for CloseReason {
             Self::ConnectTimeout { after } => write!(f, "sent no CONNECT within {after:?}"),
             Self::Decode(error) => write!(f, "{error}"),
             Self::Refused { what, .. } => f.write_str(what),
-            Self::NotStored(error) => {
-                write!(f, "closed, as its message could not be stored: {error}")
-            }
+            Self::NotSafe(error) => write!(f, "closed, as what it sent {error}"),
             Self::Panicked => f.write_str("its thread panicked, see the message above"),
         }
     }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled};
 
-use crate::broker::{Broker, Due, Link, Publication, Session, WhatIsDue};
+use crate::broker::{Broker, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
 use crate::handlers::{self, PendingAck};
 use crate::net::{ReadBuffer, Stream};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
+use crate::state::Change;
 
 /// A client that has been accepted: what its own thread knows of it.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Connection<'b> {
     pub(crate) acks: Vec<(AckType, PacketId, ReasonCode)>,
     /// Answers to the batch at hand: sent together.
     pub(crate) answers: Vec<u8>,
+    /// What must be on disk before the answers are sent.
+    pub(crate) changes: Vec<Change>,
     /// How many messages the last batch had: the next one is likely to be alike.
     batch_len: usize,
 }
@@ -117,7 +120,7 @@ fn await_connect(
 
 impl<'b> Connection<'b> {
     pub(crate) fn new(broker: &'b Broker, session: Arc<Session>, link: Arc<Link>) -> Self {
-        let publisher = Publisher::new(Some(session.number()));
+        let publisher = Publisher::default();
         Self {
             broker,
             session,
@@ -130,6 +133,7 @@ impl<'b> Connection<'b> {
             pending: Vec::new(),
             acks: Vec::new(),
             answers: Vec::new(),
+            changes: Vec::new(),
             batch_len: 0,
         }
     }
@@ -220,7 +224,7 @@ impl<'b> Connection<'b> {
         // What came before a bad packet was good, and counts.
         self.publish(bytes, &mut messages)?;
         self.handle_acks()?;
-        self.send_answers();
+        self.send_answers()?;
         self.publisher.end_batch();
         outcome
     }
@@ -260,19 +264,27 @@ impl<'b> Connection<'b> {
         batch: &[u8],
         messages: &mut Vec<Publication<'_>>,
     ) -> Result<(), CloseReason> {
-        if !messages.is_empty()
-            && let Err(error) = self.publisher.publish(self.broker, batch, messages)
-        {
-            self.refuse_pending(messages, error)?;
+        if !messages.is_empty() {
+            let changes = std::mem::take(&mut self.changes);
+            let session = Some(&*self.session);
+            let outcome = self
+                .publisher
+                .publish(self.broker, batch, messages, session, changes);
+            outcome.or_else(|error| self.refuse_pending(messages, error))?;
         }
         messages.clear();
         self.acknowledge_pending();
         Ok(())
     }
 
-    pub(crate) fn send_answers(&mut self) {
+    /// Sends the answers, once what they promise is on disk.
+    pub(crate) fn send_answers(&mut self) -> Result<(), CloseReason> {
+        if !self.changes.is_empty() {
+            self.broker.keeper.keep(self.changes.drain(..))?;
+        }
         self.link.outbox().answer(&self.answers);
         self.answers.clear();
+        Ok(())
     }
 
     /// Takes the client out of everything, and sees to its will.
@@ -304,21 +316,17 @@ impl<'b> Connection<'b> {
     /// Leaves the session, or ends it where nothing is to stay.
     fn leave(&mut self, will_later: Option<Will>) {
         let delay = will_later.as_ref().map(|will| will.delay);
+        let is_last_will = delay.is_none();
         let attachment = self.session.detach(will_later.map(|will| will.packet));
         if self.expiry == SessionExpiry::AT_ONCE {
             // No will is left in it: one of a session that ends at once was not put off.
             self.broker.end_session(&self.session);
             return;
         }
+        self.session.note_detached(self.expiry.0, is_last_will);
         let set = |seconds: u32, what| {
-            let due = Due {
-                session: Arc::clone(&self.session),
-                attachment,
-                what,
-            };
             self.broker
-                .timers
-                .set(Instant::now() + Duration::from_secs(seconds.into()), due);
+                .set_timer(&self.session, attachment, seconds, Duration::ZERO, what);
         };
         if let Some(delay) = delay {
             set(delay, WhatIsDue::Will);

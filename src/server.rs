@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use log::{error, info};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::broker::{Broker, Retained, Sessions, Subscriptions, Timers, WhatIsDue};
+use crate::broker::{Broker, WhatIsDue};
 use crate::config::{Config, StoreKind};
 use crate::connection;
 use crate::net::Stream;
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
+use crate::state::{State, StateError};
 use crate::store::{StartError, Store};
 
 /// A server whose listeners are open.
@@ -55,19 +56,14 @@ impl Server {
             })
         };
         let listeners = config.listen.iter().map(listen).collect::<Result<_, _>>()?;
+        let state = State::open(&config.data_dir).map_err(BindError::State)?;
+        let state = Arc::new(Mutex::new(state));
         let store = match config.store {
-            StoreKind::Influx => Some(Store::start(&config).map_err(BindError::Store)?),
+            StoreKind::Influx => Some(Store::start(&config, &state).map_err(BindError::Store)?),
             StoreKind::Off => None,
         };
         let signals = Signals::new([SIGINT, SIGTERM]).map_err(BindError::Signals)?;
-        let broker = Broker {
-            store,
-            sessions: Sessions::default(),
-            subscriptions: Subscriptions::default(),
-            retained: Retained::default(),
-            timers: Timers::default(),
-            config,
-        };
+        let broker = Broker::start(config, store, state).map_err(BindError::State)?;
         let shared = Arc::new(Shared {
             broker,
             shutdown: Shutdown::default(),
@@ -113,7 +109,7 @@ impl Server {
 
 /// Publishes wills whose delay is over, and ends sessions that expire, for ever.
 fn run_timers(broker: &Broker) {
-    let mut publisher = Publisher::new(None);
+    let mut publisher = Publisher::default();
     loop {
         let due = broker.timers.next_due();
         let will = match due.what {
@@ -126,6 +122,7 @@ fn run_timers(broker: &Broker) {
         if let Some(will) = will {
             let name = format!("client={:?}", due.session.client_id());
             publisher.publish_will(broker, &will, &name);
+            due.session.note_will_is_over();
         }
     }
 }
@@ -184,6 +181,8 @@ pub enum BindError {
         /// Why it is not.
         error: io::Error,
     },
+    /// The data folder.
+    State(StateError),
     /// The store.
     Store(StartError),
     /// Signals cannot be waited for.
@@ -194,6 +193,7 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::State(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
         }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Link, Matching, Receiver, Session, SessionNumber};
-use crate::codec::{ProtocolVersion, Publish, PublishProperties, QoS};
+use super::{Held, Keeper, Link, Matching, Receiver, Session, SessionNumber};
+use crate::codec::{PacketId, ProtocolVersion, Publish, PublishProperties, QoS};
 use crate::message::Message;
 use crate::session::Delivery;
+use crate::state::{Change, StateError};
 
 /// A message that was just published, and is not owned by anybody yet.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub struct Publication<'a> {
     /// The version of MQTT in which that packet can be passed on as it is, to who gets it with QoS
     /// 0 and RETAIN 0. `None`: in no version.
     pub verbatim_in: Option<ProtocolVersion>,
+    /// Of its point, if it has been given one.
+    pub timestamp_ns: Option<i64>,
+    /// Under which packet id its session knows it, if it is to be stored exactly once.
+    pub exactly_once: Option<PacketId>,
     /// The message, once somebody had to keep it.
     pub kept: Option<Arc<Message>>,
 }
@@ -131,8 +136,20 @@ impl FanOut {
         }
     }
 
-    /// Sends all parcels, without waiting for anybody, and is empty again.
-    pub fn send(&mut self, batch: &[u8]) {
+    /// Sends all parcels, without waiting for any client, and is empty again.
+    ///
+    /// What goes to sessions that are on disk is written there first, together with `changes`, in
+    /// one commit.
+    ///
+    /// # Errors
+    /// When that failed. Then none of it goes out; what others get has been sent.
+    pub fn send(
+        &mut self,
+        batch: &[u8],
+        mut changes: Vec<Change>,
+        keeper: &Keeper,
+    ) -> Result<(), Arc<StateError>> {
+        let mut held = Vec::new();
         let Self {
             made,
             parcels,
@@ -160,7 +177,7 @@ impl FanOut {
             if let Some(session) = parcel.to.take()
                 && !parcel.deliveries.is_empty()
             {
-                session.deliver(parcel.deliveries.drain(..));
+                held.extend(session.deliver(parcel.deliveries.drain(..), &mut changes));
             }
         }
         self.used = 0;
@@ -169,6 +186,18 @@ impl FanOut {
         trim(&mut self.joined);
         self.made.clear();
         self.joined.clear();
+
+        let outcome = if changes.is_empty() {
+            Ok(())
+        } else {
+            keeper.keep(changes)
+        };
+        held.into_iter().for_each(if outcome.is_ok() {
+            Held::confirm
+        } else {
+            Held::withdraw
+        });
+        outcome
     }
 
     /// Adds the whole run as all plain subscribers of one version get it.

@@ -4,6 +4,7 @@
 //! This module knows nothing of InfluxDB and reads no socket.
 
 mod fan_out;
+mod keeper;
 mod link;
 mod outbox;
 mod retained;
@@ -15,15 +16,24 @@ mod tree;
 
 pub(crate) use fan_out::trim;
 pub use fan_out::{FanOut, Publication, TopicIndex};
+pub use keeper::Keeper;
 pub use link::{Link, Terms};
 pub use outbox::{Outbox, OutboxLimits};
 pub use retained::Retained;
-pub use session::{Attached, QueueLimits, Session, SessionNumber};
+pub use session::{Attached, Held, QueueLimits, Receipt, Session, SessionNumber};
 pub use sessions::{Opened, Sessions};
 pub use subscriptions::{Matching, Own, Receiver, Share, Subscription, Subscriptions};
 pub use timers::{Due, Timers, WhatIsDue};
 
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::info;
+
 use crate::config::Config;
+use crate::lock::lock;
+use crate::message::Message;
+use crate::state::{Change, Restored, State, StateError};
 use crate::store::Store;
 use crate::topic::SubscriptionFilter;
 
@@ -38,6 +48,8 @@ pub struct Broker {
     pub subscriptions: Subscriptions,
     /// What a new subscriber gets at once.
     pub retained: Retained,
+    /// Brings sessions and retained messages to disk.
+    pub keeper: Arc<Keeper>,
     /// What is to happen later.
     pub timers: Timers,
     /// The settings, the limits among them.
@@ -45,6 +57,113 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// A broker with what an earlier process left in `state`.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the keeper's thread cannot be started.
+    pub fn start(
+        config: Config,
+        store: Option<Store>,
+        state: Arc<Mutex<State>>,
+    ) -> Result<Self, StateError> {
+        let (sessions, retained) = {
+            let mut state = lock(&state);
+            state.drop_orphans()?;
+            (state.sessions()?, state.retained()?)
+        };
+        let keeper = Keeper::start(state)?;
+        let limits = QueueLimits {
+            bytes_max: config.max_queued_bytes,
+            messages_max: config.max_queued_messages,
+            in_flight_max: config.max_inflight,
+            when_full: config.when_queue_full,
+        };
+        let broker = Self {
+            store,
+            sessions: Sessions::new(limits, Arc::clone(&keeper)),
+            subscriptions: Subscriptions::default(),
+            retained: Retained::default(),
+            keeper,
+            timers: Timers::default(),
+            config,
+        };
+        if !sessions.is_empty() || !retained.is_empty() {
+            info!(
+                "restored {} sessions and {} retained messages",
+                sessions.len(),
+                retained.len()
+            );
+        }
+        retained
+            .into_iter()
+            .for_each(|message| broker.retained.set(Arc::new(message)));
+        sessions
+            .into_iter()
+            .for_each(|session| broker.restore(session));
+        Ok(broker)
+    }
+
+    fn restore(&self, restored: Restored) {
+        let kept = restored.session.clone();
+        let subscriptions = restored.subscriptions.clone();
+        let session = self.sessions.restore(restored);
+        for subscription in subscriptions {
+            // It was valid when it was subscribed to.
+            let Ok(filter) = SubscriptionFilter::new(&subscription.filter) else {
+                continue;
+            };
+            let session = Arc::clone(&session);
+            let subscription = Subscription {
+                session,
+                qos: subscription.qos,
+                no_local: subscription.no_local,
+                retain_as_published: subscription.retain_as_published,
+                identifier: subscription.identifier,
+            };
+            self.subscriptions.subscribe(&filter, subscription);
+        }
+        // A client that was connected when the process ended was disconnected by that.
+        let detached_at = kept.detached_at.unwrap_or_else(SystemTime::now);
+        if kept.detached_at.is_none() {
+            session.note_detached(kept.expiry_s, kept.will.is_none());
+        }
+        let gone_for = detached_at.elapsed().unwrap_or_default();
+        if kept.will.is_some() {
+            self.set_timer(&session, 0, kept.will_delay_s, gone_for, WhatIsDue::Will);
+        }
+        if kept.expiry_s < u32::MAX {
+            self.set_timer(&session, 0, kept.expiry_s, gone_for, WhatIsDue::Expiry);
+        }
+    }
+
+    /// Looks at the session again when `seconds` have passed since its client left, which was
+    /// `gone_for` ago.
+    pub fn set_timer(
+        &self,
+        session: &Arc<Session>,
+        attachment: u64,
+        seconds: u32,
+        gone_for: Duration,
+        what: WhatIsDue,
+    ) {
+        let left = Duration::from_secs(seconds.into()).saturating_sub(gone_for);
+        let session = Arc::clone(session);
+        self.timers.set(
+            Instant::now() + left,
+            Due {
+                session,
+                attachment,
+                what,
+            },
+        );
+    }
+
+    /// Keeps a retained message. Returns what must be on disk for that.
+    pub fn retain(&self, message: &Arc<Message>) -> Change {
+        self.retained.set(Arc::clone(message));
+        Change::Retain(Arc::clone(message))
+    }
+
     /// Ends a session for good, and takes it out of everything. Returns its will, if one was still
     /// to come: it is due now [MQTT-3.1.3-9].
     pub fn end_session(&self, session: &Session) -> Option<Box<[u8]>> {

@@ -1,18 +1,21 @@
 //! What the broker keeps for one client, whether it is connected or not.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{error, warn};
 
-use super::{Link, Terms};
+use super::{Keeper, Link, Terms};
 use crate::close_reason::EndedBy;
 use crate::codec::{Ack, AckType, PacketId, Publish, ReasonCode};
 use crate::config::WhenQueueFull;
 use crate::lock::{lock, wait_timeout};
 use crate::session::{Delivery, Outbound, ToSend, Unexpected};
+use crate::state::{Change, KeptDelivery, KeptSession, Restored};
 
 /// A client's session: its subscriptions, the messages on their way to it, and the link to it while
 /// it is connected. Publishers' threads reach a client through here.
@@ -23,6 +26,7 @@ pub struct Session {
     number: SessionNumber,
     client_id: Arc<str>,
     limits: QueueLimits,
+    keeper: Arc<Keeper>,
     /// Whether there is a link, for those who only want to know.
     connected: AtomicBool,
     state: Mutex<State>,
@@ -30,9 +34,9 @@ pub struct Session {
     detached: Condvar,
 }
 
-/// Tells two sessions of one client id apart. Never used twice while the process lives.
+/// Tells two sessions of one client id apart. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionNumber(u64);
+pub struct SessionNumber(pub u64);
 
 /// How many messages may wait for one client, and what happens beyond.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +57,10 @@ struct State {
     outbound: Outbound,
     /// The filters it is subscribed to, as the client wrote them.
     filters: HashSet<Box<str>>,
-    /// Messages of QoS 2 that it sent, that were stored, and that it has not released yet.
-    received: HashSet<PacketId>,
+    /// Messages of QoS 2 that it sent and has not released yet.
+    received: HashMap<PacketId, Received>,
+    /// The session is on disk, and each change of it is.
+    is_kept: bool,
     /// A PUBLISH packet, to be published when the will delay is over or the session ends, unless the
     /// client connects again before [MQTT-3.1.3-9].
     will: Option<Box<[u8]>>,
@@ -66,6 +72,35 @@ struct State {
     /// Messages dropped since that was logged last, and when that was.
     dropped: u64,
     reported: Option<Instant>,
+}
+
+/// A message of QoS 2 that came in.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    /// Of its point, if it has one yet. Should the message come again before it is complete, it is
+    /// the same point.
+    timestamp_ns: i64,
+    /// It is stored and delivered.
+    is_complete: bool,
+}
+
+/// What is known of a message of QoS 2 that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is new.
+    New,
+    /// It came before, but perhaps it was not stored and delivered to the end. If it was stored, its
+    /// point has this timestamp.
+    Unfinished(i64),
+    /// It came before, and is stored and delivered [MQTT-4.3.3-10].
+    Complete,
+}
+
+/// Messages that are in a session's queue, and wait there until they are on disk.
+#[derive(Debug)]
+pub struct Held {
+    session: Arc<Session>,
+    sequences: Range<u64>,
 }
 
 /// What became of [`Session::attach`].
@@ -90,14 +125,74 @@ pub struct LeftBehind {
 
 impl Session {
     /// A new session, to which nobody is connected yet.
-    pub fn new(client_id: &str, limits: QueueLimits) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+    pub fn new(
+        number: SessionNumber,
+        client_id: &str,
+        limits: QueueLimits,
+        keeper: &Arc<Keeper>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            number: SessionNumber(NEXT.fetch_add(1, Ordering::Relaxed)),
+            number,
             client_id: client_id.into(),
             limits,
+            keeper: Arc::clone(keeper),
             connected: AtomicBool::new(false),
             state: Mutex::default(),
+            detached: Condvar::new(),
+        })
+    }
+
+    /// A session as an earlier process has left it.
+    pub fn restore(restored: Restored, limits: QueueLimits, keeper: &Arc<Keeper>) -> Arc<Self> {
+        let Restored {
+            session,
+            subscriptions,
+            deliveries,
+            received,
+        } = restored;
+        let mut outbound = Outbound::starting_at(deliveries.first().map_or(0, |(first, _)| *first));
+        for (sequence, delivery) in deliveries {
+            while outbound.next_sequence() < sequence {
+                outbound.push_done();
+            }
+            match delivery {
+                // It may have been sent before the crash, or it may not: nobody knows.
+                KeptDelivery::Publish(delivery) => {
+                    let dup = session.detached_at.is_none();
+                    outbound.push(Delivery { dup, ..delivery });
+                }
+                KeptDelivery::Released => outbound.push_released(),
+            }
+        }
+        let received = received
+            .into_iter()
+            .map(|(packet_id, timestamp_ns, is_complete)| {
+                (
+                    packet_id,
+                    Received {
+                        timestamp_ns,
+                        is_complete,
+                    },
+                )
+            });
+        let state = State {
+            outbound,
+            filters: subscriptions
+                .into_iter()
+                .map(|subscription| subscription.filter)
+                .collect(),
+            received: received.collect(),
+            will: session.will,
+            is_kept: true,
+            ..State::default()
+        };
+        Arc::new(Self {
+            number: SessionNumber(session.number),
+            client_id: session.client_id,
+            limits,
+            keeper: Arc::clone(keeper),
+            connected: AtomicBool::new(false),
+            state: Mutex::new(state),
             detached: Condvar::new(),
         })
     }
@@ -123,7 +218,9 @@ impl Session {
     }
 
     /// Connects a client: sends `connack`, then what the session has for it.
-    pub fn attach(&self, link: &Arc<Link>, connack: &[u8]) -> Attached {
+    ///
+    /// `kept` says what is to be known of the session after a restart, if anything is.
+    pub fn attach(&self, link: &Arc<Link>, connack: &[u8], kept: Option<KeptSession>) -> Attached {
         let mut state = lock(&self.state);
         if state.discarded {
             return Attached::Discarded;
@@ -134,6 +231,10 @@ impl Session {
         state.link = Some(Arc::clone(link));
         state.will = None;
         state.attachments += 1;
+        if let Some(kept) = kept {
+            state.is_kept = true;
+            self.keeper.note([Change::Attach(kept)]);
+        }
         self.connected.store(true, Ordering::Relaxed);
         // [MQTT-3.2.0-1] nothing goes before CONNACK: only from here on do others find the link.
         link.outbox().answer(connack);
@@ -164,6 +265,31 @@ impl Session {
         }
     }
 
+    /// Notes on disk that the connection has ended, where the session is there.
+    pub fn note_detached(&self, expiry_s: u32, will_is_over: bool) {
+        if lock(&self.state).is_kept {
+            let (session, at) = (self.number.0, SystemTime::now());
+            self.keeper.note([Change::Detach {
+                session,
+                expiry_s,
+                at,
+                will_is_over,
+            }]);
+        }
+    }
+
+    /// Notes on disk that the will was published, where the session is there.
+    pub fn note_will_is_over(&self) {
+        if lock(&self.state).is_kept {
+            self.keeper.note([Change::WillIsOver(self.number.0)]);
+        }
+    }
+
+    /// Whether the session, and each change of it, is on disk.
+    pub fn is_kept(&self) -> bool {
+        lock(&self.state).is_kept
+    }
+
     /// Waits until no client is connected; gives up at `deadline`.
     pub fn await_detached(&self, deadline: Instant) {
         let mut state = lock(&self.state);
@@ -181,7 +307,15 @@ impl Session {
         let mut state = lock(&self.state);
         state.discarded = true;
         state.outbound = Outbound::default();
-        state.received = HashSet::new();
+        state.received = HashMap::new();
+        if std::mem::take(&mut state.is_kept)
+            && let Err(error) = self.keeper.keep([Change::End(self.number.0)])
+        {
+            error!(
+                "client={:?}: the end of its session is not on disk: {error}",
+                self.client_id
+            );
+        }
         LeftBehind {
             filters: std::mem::take(&mut state.filters),
             will: state.will.take(),
@@ -214,49 +348,109 @@ impl Session {
         lock(&self.state).filters.remove(filter)
     }
 
-    /// Notes a message of QoS 2 that came in. Returns `false` if it is here already: it was sent
-    /// again [MQTT-4.3.3-10].
-    pub fn receive(&self, packet_id: PacketId) -> bool {
-        lock(&self.state).received.insert(packet_id)
+    /// Notes that a message of QoS 2 comes in, and tells what is known of it.
+    pub fn receive(&self, packet_id: PacketId) -> Receipt {
+        match lock(&self.state).received.entry(packet_id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Received {
+                    timestamp_ns: NOT_YET,
+                    is_complete: false,
+                });
+                Receipt::New
+            }
+            Entry::Occupied(there) => match there.get() {
+                Received {
+                    is_complete: true, ..
+                } => Receipt::Complete,
+                Received {
+                    timestamp_ns: NOT_YET,
+                    ..
+                } => Receipt::New,
+                Received { timestamp_ns, .. } => Receipt::Unfinished(*timestamp_ns),
+            },
+        }
+    }
+
+    /// Notes which timestamp the point of a message of QoS 2 gets, before it is stored.
+    pub fn begin_receiving(&self, packet_id: PacketId, timestamp_ns: i64) -> Change {
+        if let Some(received) = lock(&self.state).received.get_mut(&packet_id) {
+            received.timestamp_ns = timestamp_ns;
+        }
+        Change::Receive(self.number.0, packet_id, timestamp_ns)
+    }
+
+    /// Notes that a message of QoS 2 is stored and delivered.
+    pub fn complete_receiving(&self, packet_id: PacketId) {
+        if let Some(received) = lock(&self.state).received.get_mut(&packet_id) {
+            received.is_complete = true;
+        }
     }
 
     /// Forgets a message of QoS 2 that came in. Returns whether it was there.
     pub fn release(&self, packet_id: PacketId) -> bool {
-        lock(&self.state).received.remove(&packet_id)
+        lock(&self.state).received.remove(&packet_id).is_some()
     }
 
     /// Takes messages of QoS 1 and 2 for the client. Sends what may be sent; the others wait, or
     /// find no room.
-    pub fn deliver(&self, deliveries: impl Iterator<Item = Delivery>) {
+    ///
+    /// Where the session is on disk, so must the messages be before any is sent: what is to be
+    /// written is added to `changes`, and the caller confirms when that is done.
+    pub fn deliver(
+        self: &Arc<Self>,
+        deliveries: impl Iterator<Item = Delivery>,
+        changes: &mut Vec<Change>,
+    ) -> Option<Held> {
         let mut state = lock(&self.state);
         if state.discarded {
-            return;
+            return None;
         }
+        let first = state.outbound.next_sequence();
         for delivery in deliveries {
-            if self.has_room(&state) {
-                state.outbound.push(delivery);
-            } else {
+            if !self.has_room(&state) {
                 state.dropped += 1;
+            } else if state.is_kept {
+                let for_disk = delivery.clone();
+                let sequence = state.outbound.push_held(delivery);
+                changes.push(Change::Enqueue(self.number.0, sequence, for_disk));
+            } else {
+                state.outbound.push(delivery);
             }
         }
         if state.dropped > 0 {
             self.on_full(&mut state);
         }
+        if state.is_kept {
+            let sequences = first..state.outbound.next_sequence();
+            return Some(Held {
+                session: Arc::clone(self),
+                sequences,
+            });
+        }
         self.send_outbound(state);
+        None
     }
 
     /// Takes messages however many wait: only for what is bounded elsewhere, such as retained
-    /// messages.
+    /// messages. Nobody waits until they are on disk: they are kept elsewhere too.
     pub fn deliver_all(&self, deliveries: impl Iterator<Item = Delivery>) {
         let mut state = lock(&self.state);
         if !state.discarded {
-            deliveries.for_each(|delivery| _ = state.outbound.push(delivery));
+            for delivery in deliveries {
+                if state.is_kept {
+                    let sequence = state.outbound.next_sequence();
+                    self.keeper
+                        .note([Change::Enqueue(self.number.0, sequence, delivery.clone())]);
+                }
+                state.outbound.push(delivery);
+            }
             self.send_outbound(state);
         }
     }
 
     /// Handles acknowledgements of the client, in their order, and sends what they make room for.
-    /// PUBREL packets that are due go to `answers`.
+    /// PUBREL packets that are due go to `answers`, and what must be on disk before they are sent
+    /// to `changes`.
     ///
     /// # Errors
     /// The first that does not fit what was sent: a protocol error.
@@ -264,6 +458,7 @@ impl Session {
         &self,
         acks: &mut Vec<(AckType, PacketId, ReasonCode)>,
         answers: &mut Vec<u8>,
+        changes: &mut Vec<Change>,
     ) -> Result<(), (AckType, PacketId)> {
         let mut state = lock(&self.state);
         let mut outcome = Ok(());
@@ -278,9 +473,22 @@ impl Session {
                 // Not an answer to anything that was sent.
                 (AckType::PubRel, _) => continue,
             };
-            if let Err(Unexpected::WrongType) = result {
-                outcome = Err((ack_type, packet_id));
-                break;
+            match result {
+                Err(Unexpected::WrongType) => {
+                    outcome = Err((ack_type, packet_id));
+                    break;
+                }
+                Err(Unexpected::Unknown) => {}
+                // PUBREL says that the message will not be sent again.
+                Ok(sequence)
+                    if ack_type == AckType::PubRec && !reason.is_error() && state.is_kept =>
+                {
+                    changes.push(Change::Release(self.number.0, sequence));
+                }
+                Ok(sequence) if state.is_kept => {
+                    self.keeper.note([Change::Done(self.number.0, sequence)]);
+                }
+                Ok(_) => {}
             }
             if let (AckType::PubRec, false, Some(version)) = (ack_type, reason.is_error(), version)
             {
@@ -336,7 +544,15 @@ impl Session {
         }
         let link = Arc::clone(link);
         let mut bytes = Vec::new();
-        let count = self.encode_outbound(outbound, &link, &mut bytes);
+        let mut given_up = Vec::new();
+        let count = self.encode_outbound(outbound, &link, &mut bytes, &mut given_up);
+        if state.is_kept && !given_up.is_empty() {
+            self.keeper.note(
+                given_up
+                    .into_iter()
+                    .map(|sequence| Change::Done(self.number.0, sequence)),
+            );
+        }
         // In the outbox before the lock is let go, so that the order holds; sent after that.
         let must_send = link.outbox().append(&bytes, count);
         drop(state);
@@ -345,7 +561,13 @@ impl Session {
         }
     }
 
-    fn encode_outbound(&self, outbound: &mut Outbound, link: &Link, bytes: &mut Vec<u8>) -> usize {
+    fn encode_outbound(
+        &self,
+        outbound: &mut Outbound,
+        link: &Link,
+        bytes: &mut Vec<u8>,
+        given_up: &mut Vec<u64>,
+    ) -> usize {
         let Terms {
             version,
             packet_len_max,
@@ -382,12 +604,32 @@ impl Session {
                 }
             };
             if let Some(packet_id) = gone {
-                outbound.give_up(packet_id);
+                given_up.extend(outbound.give_up(packet_id));
             }
         }
         count
     }
 }
+
+impl Held {
+    /// They are on disk: sends what may be sent.
+    pub fn confirm(self) {
+        let mut state = lock(&self.session.state);
+        self.sequences
+            .for_each(|sequence| state.outbound.confirm(sequence));
+        self.session.send_outbound(state);
+    }
+
+    /// They cannot be kept on disk: takes them back.
+    pub fn withdraw(self) {
+        let mut state = lock(&self.session.state);
+        self.sequences
+            .for_each(|sequence| state.outbound.withdraw(sequence));
+    }
+}
+
+/// The timestamp of a point that was not given one.
+const NOT_YET: i64 = 0;
 
 /// The packet of a delivery; `None` if it has expired.
 fn packet(packet_id: PacketId, delivery: &Delivery, now: SystemTime) -> Option<Publish<'_>> {

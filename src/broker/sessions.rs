@@ -1,15 +1,21 @@
 //! All sessions, by client identifier.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::{Link, QueueLimits, Session};
+use super::{Keeper, Link, QueueLimits, Session, SessionNumber};
 use crate::lock::lock;
+use crate::state::Restored;
 
 /// The sessions of clients that are connected, and of those that will come back. A client
 /// identifier is there once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
+    limits: QueueLimits,
+    keeper: Arc<Keeper>,
+    /// The number of the next new session.
+    next: AtomicU64,
     by_id: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
@@ -25,9 +31,28 @@ pub struct Opened {
 }
 
 impl Sessions {
+    /// No sessions yet.
+    pub fn new(limits: QueueLimits, keeper: Arc<Keeper>) -> Self {
+        Self {
+            limits,
+            keeper,
+            next: AtomicU64::new(1),
+            by_id: Mutex::default(),
+        }
+    }
+
+    /// Enters a session that an earlier process has left.
+    pub fn restore(&self, restored: Restored) -> Arc<Session> {
+        let session = Session::restore(restored, self.limits, &self.keeper);
+        self.next
+            .fetch_max(session.number().0 + 1, Ordering::Relaxed);
+        lock(&self.by_id).insert(Arc::clone(session.client_id()), Arc::clone(&session));
+        session
+    }
+
     /// Finds the client's session, or makes a new one: always, if the client wants a clean start
     /// [MQTT-3.1.2-4].
-    pub fn open(&self, client_id: &str, clean_start: bool, limits: QueueLimits) -> Opened {
+    pub fn open(&self, client_id: &str, clean_start: bool) -> Opened {
         let mut by_id = lock(&self.by_id);
         if !clean_start && let Some(session) = by_id.get(client_id) {
             return Opened {
@@ -36,7 +61,8 @@ impl Sessions {
                 replaced: None,
             };
         }
-        let session = Session::new(client_id, limits);
+        let number = SessionNumber(self.next.fetch_add(1, Ordering::Relaxed));
+        let session = Session::new(number, client_id, self.limits, &self.keeper);
         let replaced = by_id.insert(Arc::clone(session.client_id()), Arc::clone(&session));
         Opened {
             session,

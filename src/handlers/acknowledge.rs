@@ -1,10 +1,11 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP.
 
 use crate::broker::Publication;
-use crate::close_reason::{CloseReason, not_stored_code};
+use crate::close_reason::{CloseReason, not_safe_code};
 use crate::codec::{Ack, AckType, PacketId, ProtocolVersion, QoS, ReasonCode};
 use crate::connection::Connection;
-use crate::store::StoreError;
+use crate::publisher::PublishError;
+use crate::state::Change;
 
 /// An acknowledgement that is sent once the messages before it are stored.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,14 @@ impl Connection<'_> {
     /// The client has our PUBREC, so it will not send the message again: its packet id is free.
     pub(super) fn on_pubrel(&mut self, ack: &Ack<'_>) {
         let reason = match self.session.release(ack.packet_id) {
-            true => ReasonCode::Success,
+            true => {
+                if self.session.is_kept() {
+                    // Otherwise the next message with this packet id could be taken for this one.
+                    self.changes
+                        .push(Change::Forget(self.session.number().0, ack.packet_id));
+                }
+                ReasonCode::Success
+            }
             // [MQTT-4.3.3-11] it is answered all the same.
             false => ReasonCode::PacketIdentifierNotFound,
         };
@@ -39,7 +47,7 @@ impl Connection<'_> {
             return Ok(());
         }
         self.session
-            .on_acks(&mut self.acks, &mut self.answers)
+            .on_acks(&mut self.acks, &mut self.answers, &mut self.changes)
             .map_err(|(ack_type, packet_id)| CloseReason::Refused {
                 code: ReasonCode::ProtocolError,
                 what: format!(
@@ -65,13 +73,9 @@ impl Connection<'_> {
     pub(crate) fn refuse_pending(
         &mut self,
         messages: &[Publication<'_>],
-        error: StoreError,
+        error: PublishError,
     ) -> Result<(), CloseReason> {
         let all_are_acknowledged = messages.iter().all(|message| message.qos > QoS::AtMostOnce);
-        // What was noted as received was not.
-        for pending in self.pending.iter().filter(|pending| pending.is_for_new) {
-            self.session.release(pending.packet_id);
-        }
         if self.version() != ProtocolVersion::V5 || !all_are_acknowledged {
             self.pending.clear();
             return Err(error.into());
@@ -86,7 +90,12 @@ impl Connection<'_> {
         for pending in self.pending.drain(..) {
             let mut ack = Ack::new(pending.packet_id, pending.reason);
             if pending.is_for_new {
-                ack.reason = not_stored_code(&error);
+                // [MQTT-4.3.3-9] a refused message is over: its packet id is free.
+                if self.session.release(pending.packet_id) && self.session.is_kept() {
+                    self.changes
+                        .push(Change::Forget(self.session.number().0, pending.packet_id));
+                }
+                ack.reason = not_safe_code(&error);
                 ack.reason_string = terms.wants_reasons.then_some(words.as_str());
             }
             let start = self.answers.len();

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::publish::TOPIC_ALIAS_MAX;
-use crate::broker::{
-    Attached, Broker, Link, Opened, Outbox, OutboxLimits, QueueLimits, Session, Terms,
-};
+use crate::broker::{Attached, Broker, Link, Opened, Outbox, OutboxLimits, Session, Terms};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{
     ConnAck, ConnAckProperties, Connect, DecodeError, Frame, PACKET_LEN_MAX, PacketId,
@@ -19,6 +17,7 @@ use crate::codec::{
 use crate::connection::{Connection, SessionExpiry, Will};
 use crate::net::{ReadBuffer, Stream};
 use crate::publisher::{Publisher, check_limits};
+use crate::state::KeptSession;
 
 /// How long a client waits for the thread of its earlier connection to leave the session: that one
 /// may be in the middle of a write to InfluxDB.
@@ -156,18 +155,30 @@ fn accept<'b>(
         .encode(connect.version, &mut packet);
         packet
     };
-    let session = open_session(client_id, connect.clean_start, broker, &link, connack)?;
-
-    let mut connection = Connection::new(broker, session, link);
-    connection.patience = (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2);
-    connection.expiry = match (connect.version, connect.clean_start) {
+    let expiry = match (connect.version, connect.clean_start) {
         (ProtocolVersion::V5, _) => {
             SessionExpiry(connect.properties.session_expiry_interval.unwrap_or(0))
         }
         (ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1, true) => SessionExpiry::AT_ONCE,
         (ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1, false) => SessionExpiry::NEVER,
     };
-    connection.will = connect.will.as_ref().map(will);
+    let will = connect.will.as_ref().map(will);
+    let kept = |session: &Session| {
+        (expiry > SessionExpiry::AT_ONCE || session.is_kept()).then(|| KeptSession {
+            number: session.number().0,
+            client_id: Arc::clone(session.client_id()),
+            expiry_s: expiry.0,
+            detached_at: None,
+            will: will.as_ref().map(|will| will.packet.clone()),
+            will_delay_s: will.as_ref().map_or(0, |will| will.delay),
+        })
+    };
+    let session = open_session(client_id, connect.clean_start, broker, &link, connack, kept)?;
+
+    let mut connection = Connection::new(broker, session, link);
+    connection.patience = (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2);
+    connection.expiry = expiry;
+    connection.will = will;
     info!(
         "{}: connected, version={} clean={} keep_alive={keep_alive}s",
         connection.name(),
@@ -185,6 +196,7 @@ fn open_session(
     broker: &Broker,
     link: &Arc<Link>,
     connack: impl Fn(bool) -> Vec<u8>,
+    kept: impl Fn(&Session) -> Option<KeptSession>,
 ) -> Result<Arc<Session>, CloseReason> {
     let deadline = Instant::now() + TAKE_OVER_MAX;
     loop {
@@ -192,19 +204,18 @@ fn open_session(
             session,
             is_present,
             replaced,
-        } = broker
-            .sessions
-            .open(client_id, clean_start, queue_limits(broker));
+        } = broker.sessions.open(client_id, clean_start);
         if let Some(replaced) = replaced {
             if let Some(old) = replaced.link() {
                 old.end(EndedBy::TakeOver);
             }
             // Its session ends here, and with it the delay of its will [MQTT-3.1.3-9].
             if let Some(will) = broker.end_session(&replaced) {
-                Publisher::new(None).publish_will(broker, &will, link.outbox().name());
+                Publisher::default().publish_will(broker, &will, link.outbox().name());
             }
         }
-        match session.attach(link, &connack(is_present)) {
+        let kept = kept(&session);
+        match session.attach(link, &connack(is_present), kept) {
             Attached::Yes => return Ok(session),
             // It ended between the two calls: there will be a new one.
             Attached::Discarded => {}
@@ -234,15 +245,6 @@ fn outbox_limits(broker: &Broker) -> OutboxLimits {
     OutboxLimits {
         queued_bytes_max: broker.config.max_queued_bytes,
         queued_messages_max: broker.config.max_queued_messages,
-        when_full: broker.config.when_queue_full,
-    }
-}
-
-fn queue_limits(broker: &Broker) -> QueueLimits {
-    QueueLimits {
-        bytes_max: broker.config.max_queued_bytes,
-        messages_max: broker.config.max_queued_messages,
-        in_flight_max: broker.config.max_inflight,
         when_full: broker.config.when_queue_full,
     }
 }

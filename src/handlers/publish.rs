@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::PendingAck;
-use crate::broker::Publication;
+use crate::broker::{Publication, Receipt};
 use crate::close_reason::CloseReason;
 use crate::codec::{AckType, PacketId, PayloadFormat, Publish, QoS, ReasonCode};
 use crate::connection::Connection;
@@ -38,19 +38,35 @@ impl Connection<'_> {
             self.acknowledge(publish.qos, packet_id, code, false);
             return Ok(());
         }
-        if let Some(packet_id) = publish.packet_id {
+        let exactly_once = publish
+            .packet_id
+            .filter(|_| publish.qos == QoS::ExactlyOnce);
+        let mut timestamp_ns = None;
+        if let Some(packet_id) = exactly_once {
             // [MQTT-4.3.3-10] until PUBREL it is the same message, sent again.
-            let is_new = publish.qos < QoS::ExactlyOnce || self.session.receive(packet_id);
-            self.acknowledge(publish.qos, packet_id, ReasonCode::Success, is_new);
-            if !is_new {
-                return Ok(());
+            let is_in_this_run = messages
+                .iter()
+                .any(|message| message.exactly_once == exactly_once);
+            match self.session.receive(packet_id) {
+                Receipt::Complete => {
+                    self.acknowledge(publish.qos, packet_id, ReasonCode::Success, false);
+                    return Ok(());
+                }
+                _ if is_in_this_run => return Ok(()),
+                Receipt::Unfinished(timestamp) => timestamp_ns = Some(timestamp),
+                Receipt::New => {}
             }
         }
+        if let Some(packet_id) = publish.packet_id {
+            self.acknowledge(publish.qos, packet_id, ReasonCode::Success, true);
+        }
         let version = self.version();
-        let message = self
+        let mut message = self
             .publisher
             .take_in(self.broker, publish, topic, version, place)
             .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
+        message.exactly_once = exactly_once;
+        message.timestamp_ns = timestamp_ns;
         messages.push(message);
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::codec::{
 use crate::connection::Connection;
 use crate::publisher::check_limits;
 use crate::session::Delivery;
+use crate::state::{Change, KeptSubscription};
 use crate::topic::SubscriptionFilter;
 
 /// Retained messages are sent in pieces of this many bytes: few sends, and little memory.
@@ -41,7 +42,7 @@ impl Connection<'_> {
             user_properties: UserProperties::default(),
         };
         answer.encode(self.version(), &mut self.answers);
-        self.send_answers();
+        self.send_answers()?;
         for filter in with_retained {
             self.send_retained(&filter, subscribe.subscription_identifier);
         }
@@ -79,6 +80,17 @@ impl Connection<'_> {
             retain_as_published: filter.retain_as_published,
             identifier,
         };
+        if self.session.is_kept() {
+            let subscription = KeptSubscription {
+                filter: filter.full.into(),
+                qos: filter.qos,
+                no_local: filter.no_local,
+                retain_as_published: filter.retain_as_published,
+                identifier,
+            };
+            self.changes
+                .push(Change::Subscribe(self.session.number().0, subscription));
+        }
         let SubscribeFilter {
             filter,
             share,

@@ -2,6 +2,7 @@
 
 use crate::codec::{ReasonCode, UnsubAck, Unsubscribe, UserProperties};
 use crate::connection::Connection;
+use crate::state::Change;
 
 impl Connection<'_> {
     /// Ends subscriptions, and answers for each filter, also where there was none [MQTT-3.10.4-5].
@@ -14,6 +15,11 @@ impl Connection<'_> {
                 self.broker
                     .subscriptions
                     .unsubscribe(&filter, self.session.number());
+                if self.session.is_kept() {
+                    let number = self.session.number().0;
+                    self.changes
+                        .push(Change::Unsubscribe(number, filter.full.into()));
+                }
             }
             reason_codes.push(match was_there {
                 true => ReasonCode::Success,

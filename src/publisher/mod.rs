@@ -2,14 +2,17 @@
 
 mod topic_cache;
 
+use std::error::Error;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use log::{error, info};
 
-use crate::broker::{Broker, FanOut, Publication, SessionNumber, trim};
-use crate::codec::{ProtocolVersion, Publish, PublishProperties, next_frame};
-use crate::store::StoreError;
+use crate::broker::{Broker, FanOut, Publication, Session, trim};
+use crate::codec::{ProtocolVersion, Publish, PublishProperties, QoS, next_frame};
+use crate::state::{Change, StateError};
+use crate::store::{Point, StoreError};
 use topic_cache::TopicCache;
 
 pub(crate) use topic_cache::check_limits;
@@ -17,23 +20,12 @@ pub(crate) use topic_cache::check_limits;
 /// What a client's thread keeps from batch to batch, so that the next one allocates nothing.
 #[derive(Debug, Default)]
 pub struct Publisher {
-    /// Whose messages these are, for subscriptions that are no-local.
-    session: Option<SessionNumber>,
     topics: TopicCache,
     fan_out: FanOut,
     lines: Vec<u8>,
 }
 
 impl Publisher {
-    /// With nothing remembered yet. Its messages are those of `session`, if of any.
-    #[must_use]
-    pub fn new(session: Option<SessionNumber>) -> Self {
-        Self {
-            session,
-            ..Self::default()
-        }
-    }
-
     /// Takes in a PUBLISH, whose bytes are at `packet` in the batch. `topic` is its topic name, or
     /// what its alias stands for.
     ///
@@ -60,6 +52,8 @@ impl Publisher {
             properties: has_properties.then(|| Box::new(publish.properties)),
             packet,
             verbatim_in: (!has_alias).then_some(version),
+            timestamp_ns: None,
+            exactly_once: None,
             kept: None,
         })
     }
@@ -67,18 +61,23 @@ impl Publisher {
     /// Stores, retains and delivers `messages`, whose packets lie in `batch`: first all are stored,
     /// and then they go on in the order they came. When it returns the caller may acknowledge them.
     ///
+    /// `session` is that of the publisher, which knows the messages of QoS 2. `changes` are to be on
+    /// disk before any acknowledgement.
+    ///
     /// # Errors
-    /// When the store failed. Then nobody gets any of them, and they must not be acknowledged.
+    /// When the messages are not safe: they must not be acknowledged. If they are not stored, nobody
+    /// got any of them.
     pub fn publish(
         &mut self,
         broker: &Broker,
         batch: &[u8],
         messages: &mut [Publication<'_>],
-    ) -> Result<(), StoreError> {
-        self.store(broker, messages)?;
-        self.retain(broker, messages);
-        self.deliver(broker, batch, messages);
-        Ok(())
+        session: Option<&Session>,
+        changes: Vec<Change>,
+    ) -> Result<(), PublishError> {
+        let mut changes = self.store(broker, messages, session, changes)?;
+        changes.extend(self.retain(broker, messages));
+        self.deliver(broker, batch, messages, session, changes)
     }
 
     /// Publishes a will, which is a PUBLISH packet of MQTT 5.0, and logs it under `name`.
@@ -95,7 +94,7 @@ impl Publisher {
         };
         let taken = self.take_in(broker, &publish, publish.topic, version, 0..packet.len());
         let outcome = taken.and_then(|publication| {
-            self.publish(broker, packet, &mut [publication])
+            self.publish(broker, packet, &mut [publication], None, Vec::new())
                 .map_err(|error| error.to_string())
         });
         match outcome {
@@ -111,35 +110,124 @@ impl Publisher {
         trim(&mut self.lines);
     }
 
-    fn store(&mut self, broker: &Broker, messages: &[Publication<'_>]) -> Result<(), StoreError> {
-        let Some(store) = &broker.store else {
-            return Ok(());
-        };
-        let topics = &self.topics;
-        let points = messages
-            .iter()
-            .map(|message| (topics.series(message.topic_index), message.payload));
-        store.write(points, &mut self.lines)
+    /// Returns what is left of `changes`.
+    fn store(
+        &mut self,
+        broker: &Broker,
+        messages: &mut [Publication<'_>],
+        session: Option<&Session>,
+        mut changes: Vec<Change>,
+    ) -> Result<Vec<Change>, PublishError> {
+        if let Some(store) = &broker.store {
+            let first = store.take_timestamps(messages.len());
+            for (message, timestamp_ns) in messages.iter_mut().zip(first..) {
+                // One that comes again is the same point again.
+                message.timestamp_ns.get_or_insert(timestamp_ns);
+            }
+        }
+        if let Some(session) = session {
+            let begun = messages.iter().filter_map(|message| {
+                Some(
+                    session
+                        .begin_receiving(message.exactly_once?, message.timestamp_ns.unwrap_or(1)),
+                )
+            });
+            let begun: Vec<_> = begun.collect();
+            if !begun.is_empty() && session.is_kept() {
+                // Should the process end between InfluxDB's answer and ours, then the client sends
+                // the message again, and it is the same point.
+                changes.extend(begun);
+                broker.keeper.keep(std::mem::take(&mut changes))?;
+            }
+        }
+        if let Some(store) = &broker.store {
+            let topics = &self.topics;
+            let points = messages.iter().map(|message| Point {
+                series: topics.series(message.topic_index),
+                payload: message.payload,
+                timestamp_ns: message.timestamp_ns.unwrap_or_default(),
+            });
+            store.write(points, &mut self.lines)?;
+        }
+        Ok(changes)
     }
 
-    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) {
+    /// Returns what must be on disk before the messages are acknowledged.
+    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) -> Vec<Change> {
+        let mut changes = Vec::new();
         for message in messages.iter_mut().filter(|message| message.retain) {
             let topic = self.topics.name(message.topic_index);
-            broker.retained.set(Arc::clone(message.kept(topic)));
+            changes.push(broker.retain(message.kept(topic)));
         }
+        if messages
+            .iter()
+            .all(|message| message.qos == QoS::AtMostOnce)
+        {
+            // Nobody waits for an acknowledgement.
+            broker.keeper.note(changes.drain(..));
+        }
+        changes
     }
 
-    fn deliver(&mut self, broker: &Broker, batch: &[u8], messages: &mut [Publication<'_>]) {
+    fn deliver(
+        &mut self,
+        broker: &Broker,
+        batch: &[u8],
+        messages: &mut [Publication<'_>],
+        session: Option<&Session>,
+        mut changes: Vec<Change>,
+    ) -> Result<(), PublishError> {
         let generation = broker.subscriptions.generation();
+        let publisher = session.map(Session::number);
         for run in messages.chunk_by_mut(|one, next| one.topic_index == next.topic_index) {
             let Some(first) = run.first() else {
                 continue;
             };
             let (topic, matching) = self.topics.matching(first.topic_index, generation, broker);
             if !matching.is_empty() {
-                self.fan_out.add(run, topic, matching, self.session);
+                self.fan_out.add(run, topic, matching, publisher);
             }
         }
-        self.fan_out.send(batch);
+        let exactly_once = || messages.iter().filter_map(|message| message.exactly_once);
+        if let Some(session) = session.filter(|session| session.is_kept()) {
+            changes.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
+        }
+        self.fan_out.send(batch, changes, &broker.keeper)?;
+        if let Some(session) = session {
+            exactly_once().for_each(|packet_id| session.complete_receiving(packet_id));
+        }
+        Ok(())
     }
 }
+
+/// Why messages are not safe.
+#[derive(Clone, Debug)]
+pub enum PublishError {
+    /// They could not be stored.
+    NotStored(StoreError),
+    /// They are stored, but could not be kept on disk for those who are to get them later.
+    NotKept(Arc<StateError>),
+}
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        Self::NotStored(error)
+    }
+}
+
+impl From<Arc<StateError>> for PublishError {
+    fn from(error: Arc<StateError>) -> Self {
+        Self::NotKept(error)
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStored(error) => write!(f, "could not be stored: {error}"),
+            Self::NotKept(error) => write!(f, "could not be kept on disk: {error}"),
+        }
+    }
+}
+
+impl Error for PublishError {}

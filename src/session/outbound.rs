@@ -56,6 +56,8 @@ pub enum ToSend<'a> {
 
 #[derive(Debug)]
 enum Entry {
+    /// Not on disk yet, where the session must be: neither it nor what is behind it may be sent.
+    Held(Delivery),
     /// Not sent, or to be sent again.
     Waiting(Delivery),
     /// PUBLISH was sent.
@@ -101,6 +103,39 @@ impl Outbound {
         self.next_sequence() - 1
     }
 
+    /// Adds a message at the end that must not be sent before [`Outbound::confirm`]. Returns its
+    /// sequence number.
+    pub fn push_held(&mut self, delivery: Delivery) -> u64 {
+        self.waiting_bytes += delivery.message.weight();
+        self.entries.push_back(Entry::Held(delivery));
+        self.next_sequence() - 1
+    }
+
+    /// A message that was held is on disk: it may be sent.
+    pub fn confirm(&mut self, sequence: u64) {
+        if let Some(entry) = self.entry_mut(sequence)
+            && let Entry::Held(_) = entry
+            && let Entry::Held(delivery) = std::mem::replace(entry, Entry::Done)
+        {
+            *entry = Entry::Waiting(delivery);
+        }
+    }
+
+    /// A message that was held cannot be kept on disk: it is taken back.
+    pub fn withdraw(&mut self, sequence: u64) {
+        if let Some(entry) = self.entry_mut(sequence)
+            && let Entry::Held(_) = entry
+            && let Entry::Held(delivery) = std::mem::replace(entry, Entry::Done)
+        {
+            self.waiting_bytes -= delivery.message.weight();
+        }
+    }
+
+    fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
+        let index = sequence.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(index).ok()?)
+    }
+
     /// Adds a message at the end of which an earlier process had seen the PUBREC.
     pub fn push_released(&mut self) {
         self.entries.push_back(Entry::Released);
@@ -123,7 +158,9 @@ impl Outbound {
                         ..delivery
                     })
                 }
-                other @ (Entry::Waiting(_) | Entry::Released | Entry::Done) => other,
+                other @ (Entry::Held(_) | Entry::Waiting(_) | Entry::Released | Entry::Done) => {
+                    other
+                }
             };
         }
         self.next = 0;
@@ -167,6 +204,9 @@ impl Outbound {
         }
         let packet_id = packet_id(self.first + self.next as u64);
         let entry = self.entries.get_mut(self.next)?;
+        if let Entry::Held(_) = entry {
+            return None;
+        }
         if let Entry::Waiting(_) = entry
             && let Entry::Waiting(delivery) = std::mem::replace(entry, Entry::Done)
         {
@@ -177,14 +217,18 @@ impl Outbound {
         self.in_flight += 1;
         match entry {
             Entry::Sent(delivery) => Some(ToSend::Publish(packet_id, delivery)),
-            Entry::Waiting(_) | Entry::Released | Entry::Done => Some(ToSend::PubRel(packet_id)),
+            Entry::Held(_) | Entry::Waiting(_) | Entry::Released | Entry::Done => {
+                Some(ToSend::PubRel(packet_id))
+            }
         }
     }
 
     /// Drops a message that was taken by [`Outbound::next`] and cannot be sent after all, as it is
     /// too large for the client or has expired: as if it had been delivered [MQTT-3.1.2-25].
-    pub fn give_up(&mut self, packet_id: PacketId) {
-        let _ = self.finish(packet_id, |entry| matches!(entry, Entry::Sent(_)));
+    /// Returns its sequence number, if there is such a message.
+    pub fn give_up(&mut self, packet_id: PacketId) -> Option<u64> {
+        self.finish(packet_id, |entry| matches!(entry, Entry::Sent(_)))
+            .ok()
     }
 
     /// A PUBACK came. Returns the sequence number of what is over.
@@ -222,7 +266,9 @@ impl Outbound {
             }
             Some(Entry::Released) => Ok(self.first + index as u64),
             Some(Entry::Sent(_)) => Err(Unexpected::WrongType),
-            Some(Entry::Waiting(_) | Entry::Done) | None => Err(Unexpected::Unknown),
+            Some(Entry::Held(_) | Entry::Waiting(_) | Entry::Done) | None => {
+                Err(Unexpected::Unknown)
+            }
         }
     }
 
@@ -260,7 +306,9 @@ impl Outbound {
         match self.entries.get_mut(index) {
             Some(entry) if is_next(entry) => *entry = Entry::Done,
             Some(Entry::Sent(_) | Entry::Released) => return Err(Unexpected::WrongType),
-            Some(Entry::Waiting(_) | Entry::Done) | None => return Err(Unexpected::Unknown),
+            Some(Entry::Held(_) | Entry::Waiting(_) | Entry::Done) | None => {
+                return Err(Unexpected::Unknown);
+            }
         }
         let sequence = self.first + index as u64;
         self.in_flight -= 1;
@@ -448,6 +496,23 @@ mod tests {
         outbound.on_pubrec(id(3)).unwrap();
         outbound.on_pubcomp(id(3)).unwrap();
         assert!(outbound.is_empty());
+    }
+
+    #[test]
+    fn sends_nothing_that_is_held() {
+        let mut outbound = Outbound::default();
+        let held: Vec<u64> = ["a", "b", "c", "d"]
+            .map(|payload| outbound.push_held(delivery(ONE, payload)))
+            .into();
+        outbound.confirm(held[1]);
+        assert_eq!(send(&mut outbound, 10), [""; 0], "the first is still held");
+        outbound.confirm(held[0]);
+        assert_eq!(send(&mut outbound, 10), ["1:a", "2:b"]);
+        outbound.withdraw(held[2]);
+        outbound.withdraw(held[1]);
+        outbound.rewind();
+        outbound.confirm(held[3]);
+        assert_eq!(send(&mut outbound, 10), ["1:a!", "2:b!", "4:d"]);
     }
 
     #[test]

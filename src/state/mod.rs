@@ -5,6 +5,7 @@
 
 mod journal;
 mod rejected;
+mod sessions;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -16,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub use journal::{JournalTotals, Journalled};
 pub use rejected::{NewRejected, RejectedPoint, RejectedTotals};
+pub use sessions::{Change, KeptDelivery, KeptSession, KeptSubscription, Restored};
 
 /// The open file.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     ",
     journal::TABLE,
     rejected::TABLE,
+    sessions::TABLES,
 ];
 
 impl State {
@@ -213,6 +216,8 @@ pub enum StateError {
         /// The file.
         file: PathBuf,
     },
+    /// The thread that writes it cannot be started.
+    Thread(io::Error),
     /// Reading or writing failed later.
     Sqlite(rusqlite::Error),
 }
@@ -223,6 +228,12 @@ impl StateError {
             file: file.to_owned(),
             error,
         }
+    }
+}
+
+impl From<io::Error> for StateError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
     }
 }
 
@@ -271,6 +282,7 @@ impl fmt::Display for StateError {
                     file.display()
                 )
             }
+            Self::Thread(error) => write!(f, "cannot start the thread of the state file: {error}"),
             Self::Sqlite(error) => write!(f, "state file: {error}"),
         }
     }
@@ -279,7 +291,7 @@ impl fmt::Display for StateError {
 impl std::error::Error for StateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Folder { error, .. } => Some(error),
+            Self::Folder { error, .. } | Self::Thread(error) => Some(error),
             Self::File { error, .. } | Self::Sqlite(error) => Some(error),
             Self::InUse { .. } | Self::Newer { .. } | Self::Older { .. } => None,
         }

@@ -54,17 +54,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the data folder, and begins to look for InfluxDB in the background.
+    /// Begins to look for InfluxDB in the background, and to bring it what is in the journal.
     ///
     /// # Errors
-    /// When the data folder or a setting cannot be used; not when InfluxDB is away.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
+    /// When the state or a setting cannot be used; not when InfluxDB is away.
+    pub fn start(config: &Config, state: &Arc<Mutex<State>>) -> Result<Self, StartError> {
         let mapping = Mapping::new(&config.measurement, config.keep_payload)?;
-        let state = Arc::new(Mutex::new(State::open(&config.data_dir)?));
-        let clock = Clock::start(Arc::clone(&state))?;
+        let clock = Clock::start(Arc::clone(state))?;
         let influx = Influx::start(config)?;
         let writes = GroupCommit::new(
-            SafeKeeping::start(influx, &state, config)?,
+            SafeKeeping::start(influx, state, config)?,
             config.influx_connections,
             config.influx_batch_points,
         );
@@ -81,31 +80,57 @@ impl Store {
         self.mapping.series(topic)
     }
 
-    /// Stores one point for each message, in their order, and returns when all are safe: InfluxDB
-    /// has acknowledged them, or they are on our own disk, in the journal while InfluxDB is away
-    /// or among the rejected points. Blocks. `lines` is working space, and only kept by the caller so that
-    /// it is not allocated anew.
+    /// Takes `count` timestamps in a row, which nobody else gets, and returns the first:
+    /// nanoseconds since 1970.
+    #[must_use]
+    pub fn take_timestamps(&self, count: usize) -> i64 {
+        self.clock.take(count)
+    }
+
+    /// Stores points in their order, and returns when all are safe: InfluxDB has acknowledged them,
+    /// or they are on our own disk, in the journal while InfluxDB is away or among the rejected
+    /// points. Blocks. `lines` is working space, and only kept by the caller so that it is not
+    /// allocated anew.
     ///
     /// # Errors
     /// When at least one of the points is not safe; the others may be.
     pub fn write<'a>(
         &self,
-        messages: impl ExactSizeIterator<Item = (&'a Series, &'a [u8])>,
+        points: impl ExactSizeIterator<Item = Point<'a>>,
         lines: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        let count = messages.len();
-        let first = self.clock.take(count);
+        let count = points.len();
+        let (mut first_ns, mut last_ns) = (i64::MAX, i64::MIN);
         lines.clear();
-        for ((series, payload), timestamp) in messages.zip(first..) {
-            self.mapping.push_point(series, payload, timestamp, lines);
+        for Point {
+            series,
+            payload,
+            timestamp_ns,
+        } in points
+        {
+            self.mapping
+                .push_point(series, payload, timestamp_ns, lines);
+            first_ns = first_ns.min(timestamp_ns);
+            last_ns = last_ns.max(timestamp_ns);
         }
         self.writes.write(&Points {
             lines,
             count,
-            first_ns: first,
-            last_ns: first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX) - 1),
+            first_ns,
+            last_ns,
         })
     }
+}
+
+/// A message to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// What its topic's points begin with.
+    pub series: &'a Series,
+    /// The message's payload.
+    pub payload: &'a [u8],
+    /// One that [`Store::take_timestamps`] gave; the same one if the message is stored again.
+    pub timestamp_ns: i64,
 }
 
 /// Why the store cannot be started.

@@ -132,7 +132,7 @@ mod tests {
         let found = rejected
             .iter()
             .map(|rejected| [rejected.line, b"\n"].concat());
-        assert!(found.eq(expected.iter().map(|line| line.as_bytes())));
+        assert!(found.eq(expected.iter().map(String::as_bytes)));
         for rejected in &rejected {
             let line = str::from_utf8(rejected.line).unwrap();
             assert_eq!(
