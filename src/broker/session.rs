@@ -1,6 +1,5 @@
 //! What the broker keeps for one client, whether it is connected or not.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,11 +74,13 @@ struct State {
 }
 
 /// A message of QoS 2 that came in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Received {
     /// Of its point, if it has one yet. Should the message come again before it is complete, it is
     /// the same point.
-    timestamp_ns: i64,
+    timestamp_ns: Option<i64>,
+    /// It is in the batch at hand.
+    is_under_way: bool,
     /// It is stored and delivered.
     is_complete: bool,
 }
@@ -89,6 +90,8 @@ struct Received {
 pub enum Receipt {
     /// It is new.
     New,
+    /// It came before in the batch at hand.
+    UnderWay,
     /// It came before, but perhaps it was not stored and delivered to the end. If it was stored, its
     /// point has this timestamp.
     Unfinished(i64),
@@ -170,7 +173,8 @@ impl Session {
                 (
                     packet_id,
                     Received {
-                        timestamp_ns,
+                        timestamp_ns: Some(timestamp_ns),
+                        is_under_way: false,
                         is_complete,
                     },
                 )
@@ -248,6 +252,11 @@ impl Session {
         let mut state = lock(&self.state);
         state.link = None;
         state.will = will;
+        // What was not completed will come again.
+        state
+            .received
+            .values_mut()
+            .for_each(|received| received.is_under_way = false);
         state.outbound.rewind();
         self.connected.store(false, Ordering::Relaxed);
         self.detached.notify_all();
@@ -350,31 +359,38 @@ impl Session {
 
     /// Notes that a message of QoS 2 comes in, and tells what is known of it.
     pub fn receive(&self, packet_id: PacketId) -> Receipt {
-        match lock(&self.state).received.entry(packet_id) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Received {
-                    timestamp_ns: NOT_YET,
-                    is_complete: false,
-                });
-                Receipt::New
+        let mut state = lock(&self.state);
+        let received = state.received.entry(packet_id).or_default();
+        match received {
+            Received {
+                is_complete: true, ..
+            } => Receipt::Complete,
+            Received {
+                is_under_way: true, ..
+            } => Receipt::UnderWay,
+            Received {
+                is_under_way,
+                timestamp_ns,
+                ..
+            } => {
+                *is_under_way = true;
+                timestamp_ns.map_or(Receipt::New, Receipt::Unfinished)
             }
-            Entry::Occupied(there) => match there.get() {
-                Received {
-                    is_complete: true, ..
-                } => Receipt::Complete,
-                Received {
-                    timestamp_ns: NOT_YET,
-                    ..
-                } => Receipt::New,
-                Received { timestamp_ns, .. } => Receipt::Unfinished(*timestamp_ns),
-            },
         }
+    }
+
+    /// Whether a message of QoS 2 was received and its batch is not done yet.
+    pub fn is_under_way(&self, packet_id: PacketId) -> bool {
+        lock(&self.state)
+            .received
+            .get(&packet_id)
+            .is_some_and(|received| received.is_under_way)
     }
 
     /// Notes which timestamp the point of a message of QoS 2 gets, before it is stored.
     pub fn begin_receiving(&self, packet_id: PacketId, timestamp_ns: i64) -> Change {
         if let Some(received) = lock(&self.state).received.get_mut(&packet_id) {
-            received.timestamp_ns = timestamp_ns;
+            received.timestamp_ns = Some(timestamp_ns);
         }
         Change::Receive(self.number.0, packet_id, timestamp_ns)
     }
@@ -383,6 +399,7 @@ impl Session {
     pub fn complete_receiving(&self, packet_id: PacketId) {
         if let Some(received) = lock(&self.state).received.get_mut(&packet_id) {
             received.is_complete = true;
+            received.is_under_way = false;
         }
     }
 
@@ -627,9 +644,6 @@ impl Held {
             .for_each(|sequence| state.outbound.withdraw(sequence));
     }
 }
-
-/// The timestamp of a point that was not given one.
-const NOT_YET: i64 = 0;
 
 /// The packet of a delivery; `None` if it has expired.
 fn packet(packet_id: PacketId, delivery: &Delivery, now: SystemTime) -> Option<Publish<'_>> {

@@ -49,6 +49,10 @@ impl Connection<'_> {
             }),
             Packet::Publish(publish) => self.on_publish(&publish, place, messages),
             Packet::PubRel(ack) => {
+                if self.session.is_under_way(ack.packet_id) {
+                    // It must be complete before it can be forgotten.
+                    self.publish(batch, messages)?;
+                }
                 self.on_pubrel(&ack);
                 Ok(())
             }

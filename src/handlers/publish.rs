@@ -44,17 +44,18 @@ impl Connection<'_> {
         let mut timestamp_ns = None;
         if let Some(packet_id) = exactly_once {
             // [MQTT-4.3.3-10] until PUBREL it is the same message, sent again.
-            let is_in_this_run = messages
-                .iter()
-                .any(|message| message.exactly_once == exactly_once);
-            match self.session.receive(packet_id) {
-                Receipt::Complete => {
-                    self.acknowledge(publish.qos, packet_id, ReasonCode::Success, false);
-                    return Ok(());
+            let again = match self.session.receive(packet_id) {
+                Receipt::New => None,
+                Receipt::Unfinished(timestamp) => {
+                    timestamp_ns = Some(timestamp);
+                    None
                 }
-                _ if is_in_this_run => return Ok(()),
-                Receipt::Unfinished(timestamp) => timestamp_ns = Some(timestamp),
-                Receipt::New => {}
+                Receipt::UnderWay => Some(true),
+                Receipt::Complete => Some(false),
+            };
+            if let Some(is_for_new) = again {
+                self.acknowledge(publish.qos, packet_id, ReasonCode::Success, is_for_new);
+                return Ok(());
             }
         }
         if let Some(packet_id) = publish.packet_id {
