@@ -14,4 +14,5 @@ pub mod server;
 mod shutdown;
 pub mod state;
 pub mod store;
+pub mod task;
 pub mod topic;

@@ -81,7 +81,7 @@ fn is_dangerous(c: char) -> bool {
 }
 
 /// Appends the time `since_epoch` in UTC, as in `2024-02-29T23:59:59.042Z`.
-fn push_rfc3339(line: &mut String, since_epoch: Duration) {
+pub(crate) fn push_rfc3339(line: &mut String, since_epoch: Duration) {
     let seconds = since_epoch.as_secs();
     let (year, month, day) = civil_date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);

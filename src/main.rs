@@ -8,6 +8,7 @@ use log::error;
 use mqtt_server::config::{Config, Invocation};
 use mqtt_server::logging;
 use mqtt_server::server::Server;
+use mqtt_server::task;
 
 fn main() -> ExitCode {
     let config = match Config::from_process() {
@@ -16,6 +17,15 @@ fn main() -> ExitCode {
             // A reader that has gone, as in `--help | head`, is no failure.
             let _ = io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
+        }
+        Ok(Invocation::Task(config, task)) => {
+            return match task::run(&config, &task, &mut io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    say(&error);
+                    ExitCode::FAILURE
+                }
+            };
         }
         Err(error) => {
             error.problems().iter().for_each(say);

@@ -54,3 +54,22 @@ impl Choice for WhenQueueFull {
     const WORDS: &'static [(&'static str, Self)] =
         &[("drop", Self::Drop), ("disconnect", Self::Disconnect)];
 }
+
+/// What happens to messages while InfluxDB does not take points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenInfluxIsAway {
+    /// Their points go to the journal on disk, and to InfluxDB later.
+    Journal,
+    /// They are neither delivered nor acknowledged, and their publisher is disconnected.
+    Refuse,
+    /// They are delivered and acknowledged, and stored nowhere.
+    Deliver,
+}
+
+impl Choice for WhenInfluxIsAway {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("journal", Self::Journal),
+        ("refuse", Self::Refuse),
+        ("deliver", Self::Deliver),
+    ];
+}

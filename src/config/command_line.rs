@@ -7,12 +7,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::error::{Place, Problem};
 use super::given::Given;
 use super::setting::{Kind, Setting};
-use super::table::SETTINGS;
+use super::table::{SETTINGS, find};
+use super::task::{SETTINGS_OF_TASKS, Task, commands, task};
 
 /// What the command line asks for.
 pub(super) enum CommandLine {
-    /// To serve, with these settings.
-    Serve(Vec<Given>),
+    /// To serve, or to do a task instead, with these settings.
+    Run(Vec<Given>, Option<Task>),
     /// To print this text, the help or the version.
     Print(String),
 }
@@ -23,7 +24,7 @@ where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
     match command().try_get_matches_from(args) {
-        Ok(matches) => Ok(CommandLine::Serve(given(&matches))),
+        Ok(matches) => Ok(CommandLine::Run(given_anywhere(&matches), task(&matches))),
         // The help and the version come as errors as well; those are meant for standard output.
         Err(error) if !error.use_stderr() => Ok(CommandLine::Print(error.render().to_string())),
         Err(error) => Err(Problem::CommandLine {
@@ -49,6 +50,15 @@ fn command() -> Command {
                 .filter(|setting| setting.on_command_line())
                 .map(arg),
         )
+        .subcommands(commands().map(with_settings))
+}
+
+/// A subcommand with the settings that matter to it, and its own subcommands likewise.
+fn with_settings(command: Command) -> Command {
+    let settings = SETTINGS_OF_TASKS.iter().filter_map(|name| find(name));
+    command
+        .mut_subcommands(with_settings)
+        .args(settings.map(arg))
 }
 
 /// The flag of one setting.
@@ -79,9 +89,25 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
-/// The settings among `matches`.
-fn given(matches: &ArgMatches) -> Vec<Given> {
-    let flags = SETTINGS.iter().filter(|setting| setting.on_command_line());
+/// The settings of the command and of its subcommands; further to the right is stronger.
+fn given_anywhere(matches: &ArgMatches) -> Vec<Given> {
+    let mut all = given(matches, Setting::on_command_line);
+    let mut deeper = matches.subcommand();
+    while let Some((_, matches)) = deeper {
+        let is_of_tasks = |setting: &Setting| SETTINGS_OF_TASKS.contains(&setting.name);
+        for given in given(matches, is_of_tasks) {
+            all.retain(|weaker| weaker.setting.name != given.setting.name);
+            all.push(given);
+        }
+        deeper = matches.subcommand();
+    }
+    all
+}
+
+/// The settings among `matches` of a command that takes those for which `is_taken` holds; clap
+/// panics when it is asked for others.
+fn given(matches: &ArgMatches, is_taken: impl Fn(&Setting) -> bool) -> Vec<Given> {
+    let flags = SETTINGS.iter().filter(|setting| is_taken(setting));
     flags
         .filter_map(|setting| {
             let values: Vec<String> = if setting.kind == Kind::Repeat {

@@ -24,6 +24,7 @@ mod nearest;
 mod secret;
 mod setting;
 mod table;
+mod task;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -34,20 +35,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-pub use choice::{KeepPayload, StoreKind, WhenQueueFull};
+pub use choice::{KeepPayload, StoreKind, WhenInfluxIsAway, WhenQueueFull};
 pub use error::{ConfigError, Place, Problem};
 pub use secret::Secret;
+pub use task::{Task, Which};
 
 use command_line::CommandLine;
 use given::{Given, Winners};
 use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
-/// What the command line asks the program to do. A subcommand is one more variant.
+/// What the command line asks the program to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// To serve with this configuration.
     Serve(Box<Config>),
+    /// To do this instead with the data folder of this configuration.
+    Task(Box<Config>, Task),
     /// To print this text, the help or the version, and to end.
     Print(String),
 }
@@ -84,6 +88,8 @@ pub struct Config {
     pub influx_connections: usize,
     /// Most points of one write, 1 to 1,000,000.
     pub influx_batch_points: usize,
+    /// What happens to messages while InfluxDB does not take points.
+    pub when_influx_is_away: WhenInfluxIsAway,
 
     /// The measurement of the points; not empty.
     pub measurement: String,
@@ -91,6 +97,12 @@ pub struct Config {
     pub keep_payload: KeepPayload,
     /// The folder of what must outlive the process. It may not exist yet.
     pub data_dir: PathBuf,
+    /// Most bytes of points in the journal, 1 KiB to 16 TiB.
+    pub journal_max_size: usize,
+    /// Bytes of its file system that the journal leaves free, up to 16 TiB.
+    pub journal_disk_reserve: usize,
+    /// Most bytes of rejected points that are kept, up to 16 TiB.
+    pub rejected_max_size: usize,
 
     /// Largest packet taken from a client, in bytes with its fixed header, 2 to 268,435,460.
     pub max_packet_size: usize,
@@ -150,8 +162,8 @@ impl Config {
         E: IntoIterator<Item = (OsString, OsString)>,
         R: Fn(&Path) -> io::Result<String>,
     {
-        let flags = match command_line::read(args)? {
-            CommandLine::Serve(flags) => flags,
+        let (flags, task) = match command_line::read(args)? {
+            CommandLine::Run(flags, task) => (flags, task),
             CommandLine::Print(text) => return Ok(Invocation::Print(text)),
         };
         let variables: Vec<_> = environment.into_iter().collect();
@@ -170,7 +182,11 @@ impl Config {
         }
         config.complete(&winners, &variables, &mut problems);
         ConfigError::unless_empty(problems)?;
-        Ok(Invocation::Serve(Box::new(config)))
+        let config = Box::new(config);
+        Ok(match task {
+            Some(task) => Invocation::Task(config, task),
+            None => Invocation::Serve(config),
+        })
     }
 
     /// A configuration to begin with, in which nothing counts yet: every field is overwritten,
@@ -189,9 +205,13 @@ impl Config {
             influx_timeout: Duration::ZERO,
             influx_connections: 0,
             influx_batch_points: 0,
+            when_influx_is_away: WhenInfluxIsAway::Refuse,
             measurement: String::new(),
             keep_payload: KeepPayload::Never,
             data_dir: PathBuf::new(),
+            journal_max_size: 0,
+            journal_disk_reserve: 0,
+            rejected_max_size: 0,
             max_packet_size: 0,
             max_topic_length: 0,
             max_topic_levels: 0,

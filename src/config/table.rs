@@ -211,6 +211,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "when-influx-is-away",
+        group: INFLUXDB,
+        value_name: "ACTION",
+        default: DefaultValue::Text("journal"),
+        unit: "journal, refuse or deliver",
+        help: "What happens to messages while InfluxDB does not answer, or refuses for a reason \
+               that is not theirs. With journal their points go to the data folder, and to \
+               InfluxDB when it is back, so that messages are delivered and acknowledged as \
+               ever. With refuse they are not, and their publishers are disconnected. With \
+               deliver they are, but they are stored nowhere and lost to InfluxDB; the log says \
+               how many",
+        apply: |config, value| {
+            config.when_influx_is_away = value::choice(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "measurement",
         group: STORED,
         value_name: "NAME",
@@ -250,6 +268,53 @@ pub(super) const SETTINGS: &[Setting] = &[
                gives a service, or else the user's own",
         apply: |config, value| {
             config.data_dir = PathBuf::from(value::name(value)?);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "journal-max-size",
+        group: STORED,
+        value_name: "SIZE",
+        default: DefaultValue::Text("1G"),
+        unit: "bytes, or with a suffix k, M, G; 1k to 16384G",
+        help: "Most bytes of points that wait in the data folder for InfluxDB. When there is no \
+               room for more, messages are neither delivered nor acknowledged, and their \
+               publishers are disconnected. The default has room for about 15 million numbers",
+        apply: |config, value| {
+            config.journal_max_size = value::size(value, &(1 << 10..=SIZE_ON_DISK_MAX))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "journal-disk-reserve",
+        group: STORED,
+        value_name: "SIZE",
+        default: DefaultValue::Text("256M"),
+        unit: "bytes, or with a suffix k, M, G; 0 to 16384G; 0 is none",
+        help: "Free space of its disk that the journal does not touch. Other programs suffer \
+               from a full disk, often InfluxDB itself, which then could never come back. With less than some 32M \
+               a disk that is full keeps the journal from becoming smaller, until somebody makes \
+               room",
+        apply: |config, value| {
+            config.journal_disk_reserve = value::size(value, &(0..=SIZE_ON_DISK_MAX))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "rejected-max-size",
+        group: STORED,
+        value_name: "SIZE",
+        default: DefaultValue::Text("64M"),
+        unit: "bytes, or with a suffix k, M, G; 0 to 16384G",
+        help: "Most bytes of points that InfluxDB has rejected and that are kept in the data \
+               folder with its reasons (mqtt-server rejected). When there is no room for more, \
+               a message whose point is rejected is neither delivered nor acknowledged. Points \
+               that come out of the journal are kept in any case",
+        apply: |config, value| {
+            config.rejected_max_size = value::size(value, &(0..=SIZE_ON_DISK_MAX))?;
             Ok(())
         },
         ..Setting::ROW
@@ -426,6 +491,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
 ];
+
+/// Most bytes that a setting for the disk can name: 16 TiB, as large as a file of ext4.
+const SIZE_ON_DISK_MAX: usize = 16 << 40;
 
 const LISTENING: Option<&str> = Some("Listening");
 const INFLUXDB: Option<&str> = Some("InfluxDB");

@@ -28,7 +28,7 @@ fn read(
 fn config(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) -> Config {
     match read(flags, variables, files).unwrap() {
         Invocation::Serve(config) => *config,
-        Invocation::Print(text) => panic!("expected a configuration, got {text}"),
+        other => panic!("expected to serve, got {other:?}"),
     }
 }
 
@@ -41,7 +41,7 @@ fn problems(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) 
 fn printed(flag: &str) -> String {
     match read(&[flag], &[], &[]).unwrap() {
         Invocation::Print(text) => text,
-        Invocation::Serve(config) => panic!("expected a text, got {config:?}"),
+        other => panic!("expected a text, got {other:?}"),
     }
 }
 
@@ -73,9 +73,13 @@ fn has_these_defaults() {
         influx_timeout: Duration::from_secs(10),
         influx_connections: 4,
         influx_batch_points: 10_000,
+        when_influx_is_away: WhenInfluxIsAway::Journal,
         measurement: "mqtt".to_owned(),
         keep_payload: KeepPayload::Lossy,
         data_dir: PathBuf::from("/home/me/.local/state/mqtt-server"),
+        journal_max_size: 1 << 30,
+        journal_disk_reserve: 256 << 20,
+        rejected_max_size: 64 << 20,
         max_packet_size: 8 << 20,
         max_topic_length: 65_535,
         max_topic_levels: 128,
@@ -106,9 +110,13 @@ fn sets_every_field_from_the_file() {
         influx-timeout = "500ms"
         influx-connections = 0x10
         influx-batch-points = 1_000
+        when-influx-is-away = "deliver"
         measurement = "m"
         keep-payload = "always"
         data-dir = "/d"
+        journal-max-size = "2M"
+        journal-disk-reserve = 0
+        rejected-max-size = 5
         max-packet-size = "1M"
         max-topic-length = 100
         max-topic-levels = "20"
@@ -135,9 +143,13 @@ fn sets_every_field_from_the_file() {
         influx_timeout: Duration::from_millis(500),
         influx_connections: 16,
         influx_batch_points: 1_000,
+        when_influx_is_away: WhenInfluxIsAway::Deliver,
         measurement: "m".to_owned(),
         keep_payload: KeepPayload::Always,
         data_dir: PathBuf::from("/d"),
+        journal_max_size: 2 << 20,
+        journal_disk_reserve: 0,
+        rejected_max_size: 5,
         max_packet_size: 1 << 20,
         max_topic_length: 100,
         max_topic_levels: 20,
@@ -368,7 +380,7 @@ fn names_flag_value_and_reason() {
             &["--prot", "1"],
             "unexpected argument '--prot' found; a similar argument exists: '--port' (see --help)",
         ),
-        (&["1884"], "unexpected argument '1884' found (see --help)"),
+        (&["1884"], "unrecognized subcommand '1884' (see --help)"),
         (
             &["--port"],
             "a value is required for '--port <PORT>' but none was supplied (see --help)",
@@ -505,6 +517,63 @@ fn reports_all_problems_in_order() {
          MQTT_SERVER_STORE \"on\": expected influx or off\n\
          f: measurement = \"\": must not be empty"
     );
+}
+
+#[test]
+fn reads_subcommands_with_the_settings_around_them() {
+    let task = |flags: &[&str]| match read(flags, &[], &[]).unwrap() {
+        Invocation::Task(config, task) => (config.data_dir.to_str().unwrap().to_owned(), task),
+        other => panic!("expected a task, got {other:?}"),
+    };
+    let at = |folder: &str, task| (folder.to_owned(), task);
+    let home = "/home/me/.local/state/mqtt-server";
+    let ids = |ids: &[i64]| Which::Ids(ids.to_vec());
+    for (flags, expected) in [
+        (&["journal"][..], at(home, Task::JournalStatus)),
+        (
+            &["--data-dir", "/d", "journal"],
+            at("/d", Task::JournalStatus),
+        ),
+        (
+            &["--data-dir", "/d", "journal", "--data-dir", "/e", "export"],
+            at("/e", Task::JournalExport),
+        ),
+        (
+            &["rejected", "list", "--data-dir=/d"],
+            at("/d", Task::RejectedList),
+        ),
+        (&["rejected", "show", "7"], at(home, Task::RejectedShow(7))),
+        (
+            &["rejected", "retry"],
+            at(home, Task::RejectedRetry(Which::All)),
+        ),
+        (
+            &["rejected", "retry", "1", "2"],
+            at(home, Task::RejectedRetry(ids(&[1, 2]))),
+        ),
+        (&["rejected", "export"], at(home, Task::RejectedExport)),
+        (
+            &["rejected", "drop", "3"],
+            at(home, Task::RejectedDrop(ids(&[3]))),
+        ),
+        (
+            &["rejected", "drop", "--all"],
+            at(home, Task::RejectedDrop(Which::All)),
+        ),
+    ] {
+        assert_eq!(task(flags), expected, "{flags:?}");
+    }
+    for flags in [
+        &["rejected", "drop"][..],
+        &["rejected", "drop", "1", "--all"],
+        &["rejected", "show", "x"],
+        &["journal", "--port", "1"],
+    ] {
+        assert!(
+            problems(flags, &[], &[]).contains("(see --help)"),
+            "{flags:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,55 +1,111 @@
 //! What outlives the process: one SQLite file in the data folder.
 //!
-//! An operator can open it with `sqlite3` while the broker is stopped.
+//! One server has it at a time. Others can read it meanwhile, and write a little: an operator with
+//! `sqlite3`, and the subcommands of this program.
+
+mod journal;
+mod rejected;
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-/// The open file. Only one process has it at a time.
+pub use journal::{JournalTotals, Journalled};
+pub use rejected::{NewRejected, RejectedPoint, RejectedTotals};
+
+/// The open file.
 #[derive(Debug)]
 pub struct State {
     database: Connection,
+    /// Held by a server for as long as it has the file: two servers on one file would give out the
+    /// same timestamps. Not SQLite's own lock, which would keep readers out as well.
+    _lock: Option<File>,
 }
 
 /// The file's name in the data folder.
 const FILE: &str = "mqtt-server.db";
 
+/// The name of the file that a server locks. It is empty, and stays when the server ends.
+const LOCK_FILE: &str = "mqtt-server.lock";
+
+/// How long a change waits for another process that changes the file. Subcommands change it for
+/// milliseconds at a time.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The steps from an empty file to today's tables; `user_version` counts those that were taken.
 /// Never change one that was released: add another.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE clock (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
         bound_ns INTEGER NOT NULL -- no timestamp beyond this was given out
     ) STRICT;
-"];
+    ",
+    journal::TABLE,
+    rejected::TABLE,
+];
 
 impl State {
-    /// Opens the file in `folder`; makes both where they are missing.
+    /// Opens the file in `folder` for a server; makes both where they are missing.
     ///
     /// # Errors
-    /// When the folder or the file cannot be made, read or written, another process has it, or a
+    /// When the folder or the file cannot be made, read or written, another server has it, or a
     /// newer version of this program made it.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(folder).map_err(|error| StateError::Folder {
             folder: folder.to_owned(),
             error,
         })?;
+        let lock = take_lock(folder)?;
         let file = folder.join(FILE);
         let failed = |error| StateError::open(&file, error);
         let mut database = Connection::open(&file).map_err(failed)?;
-        // Exclusive: two brokers on one file would give out the same timestamps.
+        database.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         // FULL: what is committed survives a power failure.
         database
             .execute_batch(
-                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 PRAGMA journal_size_limit = 16000000;",
             )
             .map_err(failed)?;
         migrate(&mut database, &file)?;
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the file in `folder` beside a server that may be running; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or another version of this program made it.
+    pub fn open_beside(folder: &Path) -> Result<Option<Self>, StateError> {
+        let file = folder.join(FILE);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let failed = |error| StateError::open(&file, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(&file, flags).map_err(failed)?;
+        database.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        database
+            .execute_batch("PRAGMA synchronous = FULL;")
+            .map_err(failed)?;
+        let version = user_version(&database).map_err(failed)?;
+        if version > MIGRATIONS.len() {
+            return Err(StateError::Newer { file });
+        }
+        if version < MIGRATIONS.len() {
+            return Err(StateError::Older { file });
+        }
+        Ok(Some(Self {
+            database,
+            _lock: None,
+        }))
     }
 
     /// The bound that [`State::set_clock_bound`] left last; zero at first.
@@ -77,16 +133,38 @@ impl State {
     }
 }
 
+/// Takes the lock that only one server has.
+fn take_lock(folder: &Path) -> Result<File, StateError> {
+    let path = folder.join(LOCK_FILE);
+    let failed = |error| StateError::Folder {
+        folder: folder.to_owned(),
+        error,
+    };
+    let lock = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse {
+            file: folder.join(FILE),
+        }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn user_version(database: &Connection) -> Result<usize, rusqlite::Error> {
+    database.query_row("PRAGMA user_version", (), |row| row.get(0))
+}
+
 fn migrate(database: &mut Connection, file: &Path) -> Result<(), StateError> {
     let failed = |error| StateError::open(file, error);
-    // Immediate: takes the lock now, and with it any other process's claim is found.
+    // Immediate: no other process changes the tables meanwhile.
     let transaction = database
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(failed)?;
-    let version: u32 = transaction
-        .query_row("PRAGMA user_version", (), |row| row.get(0))
-        .map_err(failed)?;
-    let version = version as usize;
+    let version = user_version(&transaction).map_err(failed)?;
     if version > MIGRATIONS.len() {
         return Err(StateError::Newer {
             file: file.to_owned(),
@@ -104,7 +182,7 @@ fn migrate(database: &mut Connection, file: &Path) -> Result<(), StateError> {
 /// Why the state cannot be had or kept.
 #[derive(Debug)]
 pub enum StateError {
-    /// The data folder cannot be made.
+    /// The data folder cannot be made or used.
     Folder {
         /// The data folder.
         folder: PathBuf,
@@ -118,7 +196,7 @@ pub enum StateError {
         /// Why.
         error: rusqlite::Error,
     },
-    /// Another process uses the file.
+    /// Another server uses the file.
     InUse {
         /// The file.
         file: PathBuf,
@@ -128,16 +206,21 @@ pub enum StateError {
         /// The file.
         file: PathBuf,
     },
+    /// The file was made by an older version of this program, and no server of this version has
+    /// brought it up to date yet.
+    Older {
+        /// The file.
+        file: PathBuf,
+    },
     /// Reading or writing failed later.
     Sqlite(rusqlite::Error),
 }
 
 impl StateError {
     fn open(file: &Path, error: rusqlite::Error) -> Self {
-        let file = file.to_owned();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { file },
-            _ => Self::File { file, error },
+        Self::File {
+            file: file.to_owned(),
+            error,
         }
     }
 }
@@ -154,7 +237,7 @@ impl fmt::Display for StateError {
             Self::Folder { folder, error } => {
                 write!(
                     f,
-                    "cannot make the data folder {}: {error} (--data-dir names another)",
+                    "cannot use the data folder {}: {error} (--data-dir names another)",
                     folder.display()
                 )
             }
@@ -168,7 +251,7 @@ impl fmt::Display for StateError {
             Self::InUse { file } => {
                 write!(
                     f,
-                    "{} is in use by another process (--data-dir names another folder)",
+                    "{} is in use by another server (--data-dir names another folder)",
                     file.display()
                 )
             }
@@ -176,6 +259,14 @@ impl fmt::Display for StateError {
                 write!(
                     f,
                     "{} was made by a newer version of mqtt-server",
+                    file.display()
+                )
+            }
+            Self::Older { file } => {
+                write!(
+                    f,
+                    "{} was made by an older version of mqtt-server: start the server once, which \
+                     brings it up to date",
                     file.display()
                 )
             }
@@ -189,7 +280,7 @@ impl std::error::Error for StateError {
         match self {
             Self::Folder { error, .. } => Some(error),
             Self::File { error, .. } | Self::Sqlite(error) => Some(error),
-            Self::InUse { .. } | Self::Newer { .. } => None,
+            Self::InUse { .. } | Self::Newer { .. } | Self::Older { .. } => None,
         }
     }
 }
@@ -217,6 +308,16 @@ mod tests {
         let _state = State::open(dir.path()).unwrap();
         let error = State::open(dir.path()).unwrap_err();
         assert!(matches!(error, StateError::InUse { .. }), "{error}");
+    }
+
+    #[test]
+    fn is_read_beside_a_server() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(State::open_beside(dir.path()).unwrap().is_none());
+        let mut server = State::open(dir.path()).unwrap();
+        server.set_clock_bound(18).unwrap();
+        let beside = State::open_beside(dir.path()).unwrap().unwrap();
+        assert_eq!(beside.clock_bound().unwrap(), 18);
     }
 
     #[test]

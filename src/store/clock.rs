@@ -1,7 +1,7 @@
 //! The one clock that gives every message its timestamp.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{error, warn};
@@ -20,7 +20,9 @@ pub(super) struct Clock {
     last: AtomicI64,
     /// No timestamp beyond this is given out before a higher bound is on disk.
     bound: AtomicI64,
-    state: Mutex<State>,
+    /// Held by the thread that raises the bound, so that only one waits for the disk.
+    raising: Mutex<()>,
+    state: Arc<Mutex<State>>,
 }
 
 /// How far the bound on disk is moved ahead. After a crash the clock goes on from the bound, so it
@@ -32,8 +34,8 @@ const JUMP_NS: i64 = 2 * RESERVE_NS;
 
 impl Clock {
     /// Goes on from the bound that an earlier process left in `state`.
-    pub(super) fn start(state: State) -> Result<Self, crate::state::StateError> {
-        let bound = state.clock_bound()?;
+    pub(super) fn start(state: Arc<Mutex<State>>) -> Result<Self, crate::state::StateError> {
+        let bound = lock(&state).clock_bound()?;
         let now = now_ns();
         if bound - now > JUMP_NS {
             warn!(
@@ -44,7 +46,8 @@ impl Clock {
         Ok(Self {
             last: AtomicI64::new(bound),
             bound: AtomicI64::new(bound),
-            state: Mutex::new(state),
+            raising: Mutex::default(),
+            state,
         })
     }
 
@@ -70,17 +73,18 @@ impl Clock {
         };
         let bound = self.bound.load(Ordering::Acquire);
         if new_last > bound {
-            self.raise_bound(&mut lock(&self.state), new_last);
+            let _raising = lock(&self.raising);
+            self.raise_bound(new_last);
         } else if new_last > bound - RESERVE_NS / 2
-            && let Ok(mut state) = self.state.try_lock()
+            && let Ok(_raising) = self.raising.try_lock()
         {
             // In good time, by whoever comes first; nobody else waits for the disk.
-            self.raise_bound(&mut state, new_last);
+            self.raise_bound(new_last);
         }
         first
     }
 
-    fn raise_bound(&self, state: &mut State, last: i64) {
+    fn raise_bound(&self, last: i64) {
         let bound = last.saturating_add(RESERVE_NS);
         // Another thread may have been quicker.
         if self.bound.load(Ordering::Acquire) > last + RESERVE_NS / 2 {
@@ -88,7 +92,8 @@ impl Clock {
         }
         // Without the disk the timestamps are still unique until the next start, and after it too
         // unless the wall clock has been set back; messages are not refused for that.
-        if let Err(error) = state.set_clock_bound(bound) {
+        let kept = lock(&self.state).set_clock_bound(bound);
+        if let Err(error) = kept {
             error!("cannot keep the clock's bound on disk: {error}");
         }
         self.bound.store(bound, Ordering::Release);
@@ -110,7 +115,8 @@ mod tests {
     use super::*;
 
     fn clock(dir: &tempfile::TempDir) -> Clock {
-        Clock::start(State::open(dir.path()).unwrap()).unwrap()
+        let state = State::open(dir.path()).unwrap();
+        Clock::start(Arc::new(Mutex::new(state))).unwrap()
     }
 
     #[test]

@@ -20,12 +20,18 @@ pub enum StoreError {
         answer: String,
     },
     /// InfluxDB does not want at least one of these points and never will, for example because a
-    /// field has another type already.
+    /// field has another type already. Such points are kept aside, so that this is the end of a
+    /// write only where there is no room for them.
     Rejected {
         /// The HTTP status.
         status: u16,
         /// InfluxDB's own words.
         answer: String,
+    },
+    /// InfluxDB is away, and the journal cannot take the points either: it is full, or the disk.
+    NoRoom {
+        /// What is missing.
+        reason: String,
     },
 }
 
@@ -38,6 +44,9 @@ impl fmt::Display for StoreError {
             }
             Self::Rejected { status, answer } => {
                 write!(f, "InfluxDB rejects a point ({status}): {answer}")
+            }
+            Self::NoRoom { reason } => {
+                write!(f, "InfluxDB is away, and the journal is full: {reason}")
             }
         }
     }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::StoreError;
+use super::points::Points;
 use crate::lock::{lock, wait};
 
-/// Where whole writes go: InfluxDB, or a test's script.
+/// Where whole writes go: safe keeping, or a test's script.
 pub(super) trait Sink {
-    /// Stores all of `lines`, which are whole lines of line protocol, and returns when they are
-    /// safe. Blocks.
-    fn post(&self, lines: Vec<u8>) -> Result<(), StoreError>;
+    /// Stores all of `points`, and returns when they are safe. Blocks.
+    fn post(&self, points: &Points<'_>) -> Result<(), StoreError>;
 }
 
 /// Joins the points that many threads have at the same moment into few writes.
@@ -47,12 +47,21 @@ struct Group {
 struct GroupState {
     lines: Vec<u8>,
     points: usize,
-    /// Where in `lines` each member's part ends.
-    part_ends: Vec<usize>,
+    parts: Vec<Part>,
     /// The group has a slot, and its first member may lead.
     has_slot: bool,
     /// What became of each part, once written.
     outcomes: Vec<Result<(), StoreError>>,
+}
+
+/// What one member has in a group.
+#[derive(Debug)]
+struct Part {
+    /// Where in the group's lines it ends.
+    end: usize,
+    count: usize,
+    first_ns: i64,
+    last_ns: i64,
 }
 
 /// Bytes beyond which a group takes nobody in any more: InfluxDB refuses bodies of 25 MB, and one
@@ -72,17 +81,16 @@ impl<S: Sink> GroupCommit<S> {
         }
     }
 
-    /// Stores `lines`, which hold `points` points, and returns when they are safe or refused.
-    /// Blocks.
-    pub(super) fn write(&self, lines: &[u8], points: usize) -> Result<(), StoreError> {
+    /// Stores `points` and returns when they are safe or refused. Blocks.
+    pub(super) fn write(&self, points: &Points<'_>) -> Result<(), StoreError> {
         let mut slots = lock(&self.slots);
         if slots.free > 0 && slots.waiting.is_empty() {
             slots.free -= 1;
             drop(slots);
             let _slot = TakenSlot(self);
-            return self.sink.post(lines.to_vec());
+            return self.sink.post(points);
         }
-        let (group, part) = self.join(&mut slots, lines, points);
+        let (group, part) = self.join(&mut slots, points);
         drop(slots);
 
         let mut state = lock(&group.state);
@@ -100,11 +108,11 @@ impl<S: Sink> GroupCommit<S> {
     }
 
     /// Adds a part to the group that still takes others in, or to a new one.
-    fn join(&self, slots: &mut Slots, lines: &[u8], points: usize) -> (Arc<Group>, usize) {
+    fn join(&self, slots: &mut Slots, points: &Points<'_>) -> (Arc<Group>, usize) {
         let open = slots.waiting.back().filter(|group| {
             let state = lock(&group.state);
-            state.points + points <= self.group_points_max
-                && state.lines.len() + lines.len() <= GROUP_BYTES_MAX
+            state.points + points.count <= self.group_points_max
+                && state.lines.len() + points.lines.len() <= GROUP_BYTES_MAX
         });
         let group = match open {
             Some(group) => Arc::clone(group),
@@ -114,7 +122,7 @@ impl<S: Sink> GroupCommit<S> {
                 group
             }
         };
-        let part = group.add(lines, points);
+        let part = group.add(points);
         (group, part)
     }
 
@@ -122,26 +130,35 @@ impl<S: Sink> GroupCommit<S> {
     fn lead(&self, group: &Group, mut state: MutexGuard<'_, GroupState>) {
         let _slot = TakenSlot(self);
         let lines = std::mem::take(&mut state.lines);
-        let part_ends = std::mem::take(&mut state.part_ends);
+        let parts = std::mem::take(&mut state.parts);
         drop(state);
         // Whatever happens below, the others must not wait for ever.
         let mut told = Told {
             group,
-            outcomes: vec![Err(lost_leader()); part_ends.len()],
+            outcomes: vec![Err(lost_leader()); parts.len()],
         };
-        // Kept only where it may be needed again, part by part.
-        let again = (part_ends.len() > 1).then(|| lines.clone());
-        match (self.sink.post(lines), again) {
-            // One member's bad point is not the others' fault. Points are idempotent, so those
-            // that were stored already may be written again.
-            (Err(StoreError::Rejected { .. }), Some(lines)) => {
+        let all = Points {
+            lines: &lines,
+            count: parts.iter().map(|part| part.count).sum(),
+            first_ns: parts.iter().map(|part| part.first_ns).min().unwrap_or(0),
+            last_ns: parts.iter().map(|part| part.last_ns).max().unwrap_or(0),
+        };
+        match self.sink.post(&all) {
+            // There is no room to keep a bad point aside. One member's bad point is not the
+            // others' fault; points are idempotent, so all may be written again.
+            Err(StoreError::Rejected { .. }) if parts.len() > 1 => {
                 let mut start = 0;
-                for (outcome, end) in told.outcomes.iter_mut().zip(part_ends) {
-                    *outcome = self.sink.post(lines[start..end].to_vec());
-                    start = end;
+                for (outcome, part) in told.outcomes.iter_mut().zip(&parts) {
+                    *outcome = self.sink.post(&Points {
+                        lines: lines.get(start..part.end).unwrap_or_default(),
+                        count: part.count,
+                        first_ns: part.first_ns,
+                        last_ns: part.last_ns,
+                    });
+                    start = part.end;
                 }
             }
-            (outcome, _) => told.outcomes.fill(outcome),
+            outcome => told.outcomes.fill(outcome),
         }
     }
 
@@ -160,13 +177,18 @@ impl<S: Sink> GroupCommit<S> {
 
 impl Group {
     /// Returns the number of the part.
-    fn add(&self, lines: &[u8], points: usize) -> usize {
+    fn add(&self, points: &Points<'_>) -> usize {
         let mut state = lock(&self.state);
-        state.lines.extend_from_slice(lines);
-        state.points += points;
-        let end = state.lines.len();
-        state.part_ends.push(end);
-        state.part_ends.len() - 1
+        state.lines.extend_from_slice(points.lines);
+        state.points += points.count;
+        let part = Part {
+            end: state.lines.len(),
+            count: points.count,
+            first_ns: points.first_ns,
+            last_ns: points.last_ns,
+        };
+        state.parts.push(part);
+        state.parts.len() - 1
     }
 }
 
@@ -216,9 +238,11 @@ mod tests {
     type Posts = Receiver<Post>;
 
     impl Sink for Script {
-        fn post(&self, lines: Vec<u8>) -> Result<(), StoreError> {
+        fn post(&self, points: &Points<'_>) -> Result<(), StoreError> {
             let (answer, answered) = channel();
-            lock(&self.posts).send((lines, answer)).unwrap();
+            lock(&self.posts)
+                .send((points.lines.to_vec(), answer))
+                .unwrap();
             answered
                 .recv()
                 .unwrap_or_else(|_| panic!("the script wants this write to panic"))
@@ -240,7 +264,13 @@ mod tests {
 
     fn write(group_commit: &Arc<GroupCommit<Script>>, lines: &'static str) -> Writer {
         let group_commit = Arc::clone(group_commit);
-        thread::spawn(move || group_commit.write(lines.as_bytes(), lines.lines().count()))
+        let points = Points {
+            lines: lines.as_bytes(),
+            count: lines.lines().count(),
+            first_ns: 0,
+            last_ns: 0,
+        };
+        thread::spawn(move || group_commit.write(&points))
     }
 
     /// Starts writers one after another, so that the test knows who comes first in the group.

@@ -1,7 +1,7 @@
 //! InfluxDB over HTTP: writing points, creating the database, and knowing whether it is there.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};
 
 use super::StoreError;
-use super::group_commit::Sink;
 use crate::config::{Config, Secret};
-use crate::lock::lock;
+use crate::lock::{lock, wait};
 
 /// An InfluxDB 1.x server and one database in it.
 ///
@@ -25,6 +24,8 @@ pub(super) struct Influx {
     admin: influxdb::Client,
     create_database: Option<String>,
     presence: Mutex<Presence>,
+    /// It has come to be there.
+    came: Condvar,
 }
 
 /// Whether InfluxDB takes points, as far as is known.
@@ -110,16 +111,47 @@ impl Influx {
                 .influx_create_database
                 .then(|| config.influx_database.clone()),
             presence: Mutex::default(),
+            came: Condvar::new(),
         });
         influx.watch(Duration::ZERO);
         Ok(influx)
     }
 
+    /// Writes `lines`, and returns when InfluxDB has acknowledged them all. Blocks, but fails at
+    /// once while it is known to be away.
+    ///
+    /// # Errors
+    /// When at least one of the points is not stored; the others may be.
+    pub(super) fn post(self: &Arc<Self>, lines: &[u8]) -> Result<(), StoreError> {
+        if let PresenceState::Away(error) = &lock(&self.presence).state {
+            return Err(error.clone());
+        }
+        let started = Instant::now();
+        let outcome = self.try_write(lines);
+        log::trace!("write took {:?}: {outcome:?}", started.elapsed());
+        match &outcome {
+            Ok(()) => {
+                lock(&self.presence).losses = 0;
+                self.is_there();
+            }
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Refused { .. })) => {
+                self.is_away(error.clone(), FoundBy::Writer);
+            }
+            Err(StoreError::Rejected { .. } | StoreError::NoRoom { .. }) => {}
+        }
+        outcome
+    }
+
+    /// Waits until InfluxDB takes points, for ever if it must.
+    pub(super) fn wait_until_there(&self) {
+        let mut presence = lock(&self.presence);
+        while !matches!(presence.state, PresenceState::There) {
+            presence = wait(&self.came, presence);
+        }
+    }
+
     /// One write, and what became of it. Creates the database where it is missing.
-    fn try_write(&self, lines: Vec<u8>) -> Result<(), StoreError> {
-        // The answers that ask for the same points once more are rare; what they need again is
-        // cheap beside a lost write.
-        let again = lines.clone();
+    fn try_write(&self, lines: &[u8]) -> Result<(), StoreError> {
         match self.send(lines) {
             Err(StoreError::Refused {
                 status: 404,
@@ -132,27 +164,27 @@ impl Influx {
                     });
                 };
                 self.create(database, &answer)?;
-                self.send(again)
+                self.send(lines)
             }
             // The first write into a new shard that itself brings a conflict stores nothing; sent
             // again it stores all but the conflict.
             Err(StoreError::Rejected { answer, .. })
                 if answer.starts_with("field type conflict") =>
             {
-                self.send(again)
+                self.send(lines)
             }
             outcome => outcome,
         }
     }
 
-    fn send(&self, lines: Vec<u8>) -> Result<(), StoreError> {
+    fn send(&self, lines: &[u8]) -> Result<(), StoreError> {
         let broken = |error: reqwest::Error| StoreError::Unavailable {
             reason: chain(&error.without_url()),
         };
         let response = self
             .http
             .post(self.write_url.clone())
-            .body(lines)
+            .body(lines.to_vec())
             .send()
             .map_err(broken)?;
         let status = response.status();
@@ -209,7 +241,7 @@ impl Influx {
             thread::sleep(pause);
             // An empty write asks everything that a write with points asks: is it there, may we,
             // is there such a database. It is also how the database comes to be at the start.
-            match self.try_write(Vec::new()) {
+            match self.try_write(&[]) {
                 Ok(()) => return self.is_there(),
                 Err(error) => self.is_away(error, FoundBy::Watcher),
             }
@@ -221,6 +253,7 @@ impl Influx {
         let mut presence = lock(&self.presence);
         if !matches!(presence.state, PresenceState::There) {
             presence.state = PresenceState::There;
+            self.came.notify_all();
             info!("[INFLUXDB] InfluxDB at {} is available", self.name);
         }
     }
@@ -248,28 +281,6 @@ impl Influx {
 enum FoundBy {
     Watcher,
     Writer,
-}
-
-impl Sink for Arc<Influx> {
-    fn post(&self, lines: Vec<u8>) -> Result<(), StoreError> {
-        if let PresenceState::Away(error) = &lock(&self.presence).state {
-            return Err(error.clone());
-        }
-        let started = Instant::now();
-        let outcome = self.try_write(lines);
-        log::trace!("write took {:?}: {outcome:?}", started.elapsed());
-        match &outcome {
-            Ok(()) => {
-                lock(&self.presence).losses = 0;
-                self.is_there();
-            }
-            Err(StoreError::Rejected { .. }) => {}
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Refused { .. })) => {
-                self.is_away(error.clone(), FoundBy::Writer);
-            }
-        }
-        outcome
-    }
 }
 
 impl std::fmt::Debug for Influx {

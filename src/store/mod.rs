@@ -2,8 +2,12 @@
 //!
 //! The way of a message through this module: [`Store::write`] takes timestamps from the `clock`, the
 //! [`mapping`] makes lines of line protocol of the payloads, `group_commit` joins the lines of many
-//! clients into one write, and `influx` posts it. When `write` returns, InfluxDB has acknowledged
-//! the points, or the error says why not.
+//! clients into one write, and `safe_keeping` finds a safe place for it: `influx` posts it; where
+//! InfluxDB rejects some of the points, `sift` finds which, and they go to the `rejected`; where
+//! it is away, the whole write goes to the `journal`, from where `replay` brings it later. When
+//! `Store::write` returns, all points are in one of these places, or the error says why not.
+//!
+//! Lock order: the state file, then the room of the rejected points.
 //!
 //! This module knows no sessions and no subscribers.
 
@@ -12,16 +16,22 @@ mod clock;
 mod error;
 mod group_commit;
 mod influx;
+mod journal;
 mod json;
 mod line;
 pub mod mapping;
 mod number;
+mod points;
 #[cfg(test)]
 mod reading;
+mod rejected;
+mod replay;
+mod safe_keeping;
 pub mod series;
+mod sift;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use error::StoreError;
 
@@ -31,6 +41,8 @@ use clock::Clock;
 use group_commit::GroupCommit;
 use influx::Influx;
 use mapping::{Mapping, MappingError};
+use points::Points;
+use safe_keeping::SafeKeeping;
 use series::Series;
 
 /// Where all messages are stored.
@@ -38,7 +50,7 @@ use series::Series;
 pub struct Store {
     mapping: Mapping,
     clock: Clock,
-    writes: GroupCommit<Arc<Influx>>,
+    writes: GroupCommit<SafeKeeping>,
 }
 
 impl Store {
@@ -48,10 +60,11 @@ impl Store {
     /// When the data folder or a setting cannot be used; not when InfluxDB is away.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let mapping = Mapping::new(&config.measurement, config.keep_payload)?;
-        let clock = Clock::start(State::open(&config.data_dir)?)?;
+        let state = Arc::new(Mutex::new(State::open(&config.data_dir)?));
+        let clock = Clock::start(Arc::clone(&state))?;
         let influx = Influx::start(config)?;
         let writes = GroupCommit::new(
-            influx,
+            SafeKeeping::start(influx, &state, config)?,
             config.influx_connections,
             config.influx_batch_points,
         );
@@ -68,12 +81,13 @@ impl Store {
         self.mapping.series(topic)
     }
 
-    /// Stores one point for each message, in their order, and returns when InfluxDB has
-    /// acknowledged them all. Blocks. `lines` is working space, and only kept by the caller so that
+    /// Stores one point for each message, in their order, and returns when all are safe: InfluxDB
+    /// has acknowledged them, or they are on our own disk, in the journal while InfluxDB is away
+    /// or among the rejected points. Blocks. `lines` is working space, and only kept by the caller so that
     /// it is not allocated anew.
     ///
     /// # Errors
-    /// When at least one of the points is not stored; the others may be.
+    /// When at least one of the points is not safe; the others may be.
     pub fn write<'a>(
         &self,
         messages: impl ExactSizeIterator<Item = (&'a Series, &'a [u8])>,
@@ -85,7 +99,12 @@ impl Store {
         for ((series, payload), timestamp) in messages.zip(first..) {
             self.mapping.push_point(series, payload, timestamp, lines);
         }
-        self.writes.write(lines, count)
+        self.writes.write(&Points {
+            lines,
+            count,
+            first_ns: first,
+            last_ns: first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX) - 1),
+        })
     }
 }
 
