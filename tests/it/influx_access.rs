@@ -30,6 +30,7 @@ fn leaves_a_missing_database_alone_when_told_so() {
     let influx = Influx::start();
     let broker = BrokerCommand::storing_at(&influx.url())
         .args(&["--influx-create-database", "false"])
+        .args(&["--when-influx-is-away", "refuse"])
         .start();
     let mut publisher = broker.connect("publisher");
     publisher.send(&Publish::new("a", "x").qos(1, 1).bytes());
@@ -99,6 +100,7 @@ fn refuses_publishers_while_its_password_is_wrong() {
     fs::write(&password_file, "mistyped").unwrap();
     let broker = BrokerCommand::storing_at(&influx.url())
         .args(&["--influx-username", "admin"])
+        .args(&["--when-influx-is-away", "refuse"])
         .args(&["--influx-password-file", password_file.to_str().unwrap()])
         .start();
     let mut publisher = broker.connect("publisher");

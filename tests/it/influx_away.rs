@@ -1,4 +1,5 @@
-//! InfluxDB is away, slow or broken: nothing is promised that is not kept, and all goes on when it is back.
+//! InfluxDB is away, slow or broken, and the broker is to refuse then: nothing is promised that is not kept, and all
+//! goes on when it is back. What the journal does instead is in `journal`.
 
 use crate::support::{
     Answer, Broker, BrokerCommand, FakeInflux, Influx, Publish, Wire, eventually, packet,
@@ -39,7 +40,7 @@ fn says_at_start_that_influxdb_is_there() {
 #[test]
 fn starts_without_influxdb_and_refuses_what_it_cannot_store() {
     // Nobody listens on port 1.
-    let broker = BrokerCommand::storing_at("http://127.0.0.1:1").start();
+    let broker = Broker::start_refusing("http://127.0.0.1:1");
     let line = broker.wait_for_log("is not available");
     assert!(
         line.starts_with("[ERROR]") && line.contains("http://127.0.0.1:1"),
@@ -68,7 +69,7 @@ fn starts_without_influxdb_and_refuses_what_it_cannot_store() {
 #[test]
 fn goes_on_when_influxdb_comes_back() {
     let mut influx = Influx::start();
-    let broker = Broker::start(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     broker.wait_for_log("is available");
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
@@ -100,7 +101,7 @@ fn goes_on_when_influxdb_comes_back() {
 fn loses_nothing_acknowledged_when_influxdb_is_killed() {
     const COUNT: u16 = 20_000;
     let mut influx = Influx::start();
-    let broker = Broker::start(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     let mut publisher = broker.connect("publisher");
     let run: Vec<u8> = (1..=COUNT)
         .flat_map(|id| Publish::new("a", id.to_string()).qos(1, id).bytes())
@@ -126,6 +127,7 @@ fn gives_up_on_an_influxdb_that_hangs() {
     let influx = FakeInflux::start();
     let broker = BrokerCommand::storing_at(&influx.url())
         .args(&["--influx-timeout", "1s"])
+        .args(&["--when-influx-is-away", "refuse"])
         .start();
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
@@ -148,7 +150,7 @@ fn gives_up_on_an_influxdb_that_hangs() {
 #[test]
 fn refuses_when_influxdb_answers_with_an_error() {
     let influx = FakeInflux::start();
-    let broker = Broker::start_with_fake(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
     let answers = [
@@ -178,7 +180,7 @@ fn refuses_when_influxdb_answers_with_an_error() {
 #[test]
 fn never_stores_twice_when_the_connection_to_influxdb_breaks() {
     let influx = FakeInflux::start();
-    let broker = Broker::start_with_fake(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     assert!(try_publish(&broker, "a", "1"));
     influx.next(Answer::Drop);
     let acknowledged = try_publish(&broker, "a", "2");

@@ -155,7 +155,7 @@ fn stores_qos_2_once() {
 #[test]
 fn stores_qos_2_that_is_sent_again_after_a_failure() {
     let influx = FakeInflux::start();
-    let broker = Broker::start_with_fake(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
     broker.wait_for_log("is available");
@@ -178,7 +178,7 @@ fn stores_qos_2_that_is_sent_again_after_a_failure() {
 #[test]
 fn does_not_retain_what_it_could_not_store() {
     let influx = FakeInflux::start();
-    let broker = Broker::start_with_fake(&influx);
+    let broker = Broker::start_refusing(&influx.url());
     influx.next(Answer::Status(500, "engine: full"));
     let mut publisher = broker.connect("publisher");
     publisher.send(&Publish::new("a", "lost").retained().qos(1, 1).bytes());
@@ -188,12 +188,13 @@ fn does_not_retain_what_it_could_not_store() {
     later.expect_nothing();
 }
 
-/// Only the one whose message InfluxDB rejects is refused; those who share the request with it are not.
+/// Where there is no room to keep a rejected point, only the one who published it is refused; those who share the
+/// request with it are not.
 #[test]
 fn refuses_a_rejected_point_and_stores_its_neighbours() {
     let influx = Influx::start();
     let broker = BrokerCommand::storing_at(&influx.url())
-        .args(&["--influx-connections", "1"])
+        .args(&["--influx-connections", "1", "--rejected-max-size", "0"])
         .start();
     broker.connect("first").publish_acked("before", "1");
     // Another program has made `clash` a text, so that no number can be stored there any more.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::thread;
 
@@ -13,12 +14,17 @@ use super::{Connect, FakeInflux, Influx, Wire, eventually};
 /// What the line begins with that tells the port.
 const LISTENING: &str = "[LISTENING] Server is listening on ";
 
+/// Names the folder of the broker's state.
+const DATA_DIR: &str = "MQTT_SERVER_DATA_DIR";
+
 /// A running broker.
 pub(crate) struct Broker {
     process: Process,
     address: SocketAddr,
+    /// How it was started.
+    command: Command,
     /// Its state, for as long as it runs.
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Broker {
@@ -30,6 +36,13 @@ impl Broker {
     /// Starts a broker that stores in `influx`, and waits until it listens.
     pub(crate) fn start_with_fake(influx: &FakeInflux) -> Self {
         BrokerCommand::storing_at(&influx.url()).start()
+    }
+
+    /// Starts a broker that refuses what InfluxDB at `url` does not take, and keeps no journal.
+    pub(crate) fn start_refusing(url: &str) -> Self {
+        BrokerCommand::storing_at(url)
+            .args(&["--when-influx-is-away", "refuse"])
+            .start()
     }
 
     /// Starts a broker without a store, for all that is between client and broker alone.
@@ -118,6 +131,31 @@ impl Broker {
         self.process.signal(signal);
     }
 
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after it has ended, with the same settings and data. Its port and its log
+    /// are new.
+    pub(crate) fn restart(&mut self) {
+        self.process = Process::spawn("mqtt-server", "util-linux", &mut self.command);
+        self.address = listening_address(&self.process.log.wait_for(LISTENING));
+    }
+
+    /// Runs a subcommand on its data folder, which must succeed, and returns what it printed.
+    pub(crate) fn tool(&self, args: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_mqtt-server"))
+            .env_clear()
+            .env(DATA_DIR, self.data.path())
+            .args(args)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Waits until the broker ends by itself.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait()
@@ -172,8 +210,7 @@ impl BrokerCommand {
         command
             .env_clear()
             .env("PATH", path)
-            .arg("--data-dir")
-            .arg(data.path());
+            .env(DATA_DIR, data.path());
         Self { command, data }
     }
 
@@ -189,6 +226,13 @@ impl BrokerCommand {
         self
     }
 
+    /// With its state in another folder than one of its own.
+    pub(crate) fn data_in(mut self, folder: &Path) -> Self {
+        self.data = TempDir::new_in(folder).unwrap();
+        self.command.env(DATA_DIR, self.data.path());
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(mut self) -> Broker {
         // util-linux has prlimit; the broker itself comes with the tests.
@@ -197,7 +241,8 @@ impl BrokerCommand {
         Broker {
             process,
             address,
-            _data: self.data,
+            command: self.command,
+            data: self.data,
         }
     }
 

@@ -40,6 +40,10 @@ struct State {
     /// For the next writes, in order.
     script: VecDeque<Answer>,
     bodies: Vec<String>,
+    /// Those that were answered with 204.
+    stored: Vec<String>,
+    /// Larger bodies get 413, and the connection is closed.
+    body_len_max: Option<usize>,
     released: bool,
     /// Set when the test is over, for those who wait.
     over: bool,
@@ -69,6 +73,16 @@ impl FakeInflux {
     /// What the next write gets, after those that were already told; later ones are stored again.
     pub(crate) fn next(&self, answer: Answer) {
         self.shared.lock().script.push_back(answer);
+    }
+
+    /// From now on larger bodies get 413, as influxd has it.
+    pub(crate) fn refuse_bodies_above(&self, body_len_max: usize) {
+        self.shared.lock().body_len_max = Some(body_len_max);
+    }
+
+    /// The bodies of all writes that were answered with 204.
+    pub(crate) fn stored(&self) -> Vec<String> {
+        self.shared.lock().stored.clone()
     }
 
     /// Answers every held write.
@@ -123,16 +137,26 @@ impl Shared {
             }
             let answer = {
                 let mut state = self.lock();
-                state
-                    .bodies
-                    .push(String::from_utf8_lossy(&request.body).into_owned());
-                state.script.pop_front()
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                state.bodies.push(body.clone());
+                let is_too_large = state.body_len_max.is_some_and(|max| body.len() > max);
+                let answer = match is_too_large {
+                    true => Some(Answer::Status(413, "Request Entity Too Large")),
+                    false => state.script.pop_front(),
+                };
+                if matches!(answer, None | Some(Answer::Hold)) {
+                    state.stored.push(body);
+                }
+                answer
             };
             self.changed.notify_all();
             match answer {
                 None => respond(stream, 204, "")?,
                 Some(Answer::Status(status, error)) => {
                     respond(stream, status, &format!("{{\"error\":\"{error}\"}}"))?;
+                    if status == 413 {
+                        return Ok(());
+                    }
                 }
                 // Ends when the client closes the connection.
                 Some(Answer::Hang) => _ = reader.read(&mut [0]),

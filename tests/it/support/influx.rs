@@ -78,6 +78,10 @@ impl Influx {
         self.process.signal(Signal::Continue);
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
