@@ -91,10 +91,11 @@ fn arg(setting: &'static Setting) -> Arg {
 
 /// The settings of the command and of its subcommands; further to the right is stronger.
 fn given_anywhere(matches: &ArgMatches) -> Vec<Given> {
-    let mut all = given(matches);
+    let mut all = given(matches, Setting::on_command_line);
     let mut deeper = matches.subcommand();
     while let Some((_, matches)) = deeper {
-        for given in given(matches) {
+        let is_of_tasks = |setting: &Setting| SETTINGS_OF_TASKS.contains(&setting.name);
+        for given in given(matches, is_of_tasks) {
             all.retain(|weaker| weaker.setting.name != given.setting.name);
             all.push(given);
         }
@@ -103,13 +104,11 @@ fn given_anywhere(matches: &ArgMatches) -> Vec<Given> {
     all
 }
 
-/// The settings among `matches`.
-fn given(matches: &ArgMatches) -> Vec<Given> {
-    // A subcommand knows a few only.
-    let is_known = |setting: &&Setting| matches.try_contains_id(setting.name).is_ok();
-    let flags = SETTINGS.iter().filter(|setting| setting.on_command_line());
+/// The settings among `matches` of a command that takes those for which `is_taken` holds; clap
+/// panics when it is asked for others.
+fn given(matches: &ArgMatches, is_taken: impl Fn(&Setting) -> bool) -> Vec<Given> {
+    let flags = SETTINGS.iter().filter(|setting| is_taken(setting));
     flags
-        .filter(is_known)
         .filter_map(|setting| {
             let values: Vec<String> = if setting.kind == Kind::Repeat {
                 let count = matches.get_count(setting.name);

@@ -294,7 +294,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: DefaultValue::Text("256M"),
         unit: "bytes, or with a suffix k, M, G; 0 to 16384G; 0 is none",
         help: "Free space of its disk that the journal does not touch. Other programs suffer \
-               from a full disk, often InfluxDB itself, which then could never come back",
+               from a full disk, often InfluxDB itself, which then could never come back. With less than some 32M \
+               a disk that is full keeps the journal from becoming smaller, until somebody makes \
+               room",
         apply: |config, value| {
             config.journal_disk_reserve = value::size(value, &(0..=SIZE_ON_DISK_MAX))?;
             Ok(())

@@ -68,12 +68,11 @@ impl State {
         let failed = |error| StateError::open(&file, error);
         let mut database = Connection::open(&file).map_err(failed)?;
         database.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        // FULL: what is committed survives a power failure. Incremental: a file that has grown to
-        // the size of a long outage can shrink again, a little at a time.
+        // FULL: what is committed survives a power failure.
         database
             .execute_batch(
-                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16000000;",
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 PRAGMA journal_size_limit = 16000000;",
             )
             .map_err(failed)?;
         migrate(&mut database, &file)?;

@@ -92,8 +92,8 @@ impl Clock {
         }
         // Without the disk the timestamps are still unique until the next start, and after it too
         // unless the wall clock has been set back; messages are not refused for that.
-        let outcome = lock(&self.state).set_clock_bound(bound);
-        if let Err(error) = outcome {
+        let kept = lock(&self.state).set_clock_bound(bound);
+        if let Err(error) = kept {
             error!("cannot keep the clock's bound on disk: {error}");
         }
         self.bound.store(bound, Ordering::Release);

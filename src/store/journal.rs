@@ -31,9 +31,6 @@ pub(super) struct Journal {
 /// Most bytes of one write out of the journal: InfluxDB refuses bodies of 25 MB.
 const BATCH_BYTES_MAX: usize = 8_000_000;
 
-/// How much of the file is given back to the disk at a time, in pages of 4 KiB: some milliseconds.
-const SHRINK_PAGES: u32 = 2_000;
-
 impl Journal {
     /// The journal in `state`, with what an earlier process left in it.
     pub(super) fn open(state: Arc<Mutex<State>>, config: &Config) -> Result<Self, StateError> {
@@ -141,14 +138,9 @@ impl Journal {
 
     /// Gives the room that is not used any more back to the disk.
     pub(super) fn shrink(&self) {
-        loop {
-            // The lock is let go between the steps, for those who have points to write.
-            let outcome = lock(&self.state).shrink(SHRINK_PAGES);
-            match outcome {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return warn!("cannot make the file of the journal smaller: {error}"),
-            }
+        let outcome = lock(&self.state).shrink();
+        if let Err(error) = outcome {
+            warn!("cannot make the file of the journal smaller: {error}");
         }
     }
 }

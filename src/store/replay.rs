@@ -96,11 +96,23 @@ impl Replay {
     }
 
     fn run_until_empty(&self) {
+        let mut is_disk_failing = false;
         loop {
             self.influx.wait_until_there();
-            if let Err(Halt::Disk(error)) = self.run() {
-                error!("cannot replay the journal: {error}: trying again");
-                thread::sleep(DISK_PAUSE);
+            if !is_disk_failing {
+                info!("[JOURNAL] replaying {} points", self.journal.len());
+            }
+            match self.run() {
+                Err(Halt::Disk(error)) => {
+                    if !is_disk_failing {
+                        error!(
+                            "cannot replay the journal: {error}: trying again until it succeeds"
+                        );
+                    }
+                    is_disk_failing = true;
+                    thread::sleep(DISK_PAUSE);
+                }
+                Ok(()) | Err(Halt::Influx(_)) => is_disk_failing = false,
             }
             let mut is_running = lock(&self.is_running);
             if matches!(self.journal.is_empty(), Ok(true)) {
@@ -113,15 +125,14 @@ impl Replay {
     /// Replays until the journal is empty or something fails, and logs what it did.
     fn run(&self) -> Result<(), Halt> {
         let started = Instant::now();
-        info!("[JOURNAL] replaying {} points", self.journal.len());
         let mut tally = Tally::default();
         let outcome = self.bring_all(&mut tally);
         let Tally { points, rejected } = tally;
         let took = started.elapsed();
         match &outcome {
             Ok(()) => {
-                self.journal.shrink();
                 info!("[JOURNAL] replayed all {points} points in {took:.1?}, {rejected} rejected");
+                self.journal.shrink();
             }
             Err(Halt::Influx(error)) => info!(
                 "[JOURNAL] replayed {points} points in {took:.1?}, {rejected} rejected; \

@@ -29,4 +29,5 @@ mod slow;
 mod store;
 mod subscribe;
 mod takeover;
+mod torture;
 mod will;

@@ -1,6 +1,6 @@
 //! Points that InfluxDB rejects are found exactly and kept aside with its words; their messages are safe like others.
 
-use crate::support::{Broker, FakeInflux, Influx, Publish, Wire, packet};
+use crate::support::{Answer, Broker, FakeInflux, Influx, Publish, Wire, packet};
 
 /// Another program makes two fields texts, so that numbers can no longer be stored there.
 fn spoil_fields(influx: &Influx) {
@@ -80,6 +80,21 @@ fn finds_the_rejected_when_it_replays() {
     broker.wait_for_log("replayed all 1000 points");
     broker.wait_for_log("5 rejected");
     expect_sifted(&influx, &broker);
+}
+
+/// influxd answers the first write into a new shard that itself brings a conflict so, and stores nothing of it; of the
+/// same write sent again it stores what it can.
+#[test]
+fn sends_the_first_write_of_a_shard_again() {
+    let influx = FakeInflux::start();
+    let broker = Broker::start_with_fake(&influx);
+    broker.wait_for_log("is available");
+    influx.next(Answer::Status(400, "field type conflict: input field"));
+    broker.connect("publisher").publish_acked("a", "1");
+    let bodies = influx.wait_for_writes(2);
+    assert_eq!(bodies[0], bodies[1]);
+    assert_eq!(influx.stored().len(), 1);
+    assert!(broker.tool(&["rejected", "list"]).starts_with("0 "));
 }
 
 #[test]

@@ -26,6 +26,18 @@ pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The length of the packet at the start of `bytes`, if all of it is there.
+pub(crate) fn first_packet_length(bytes: &[u8]) -> Option<usize> {
+    let digits = bytes.get(1..)?;
+    let end = digits.iter().position(|digit| digit & 0x80 == 0)?;
+    let length = digits[..=end]
+        .iter()
+        .rev()
+        .fold(0, |sum, digit| sum * 128 + usize::from(digit & 0x7f));
+    let total = 1 + end + 1 + length;
+    (bytes.len() >= total).then_some(total)
+}
+
 /// Bytes behind their length in two bytes: a string, or binary data.
 pub(crate) fn prefixed(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();

@@ -73,7 +73,8 @@ impl Wire {
 
     /// Says that nothing more will be sent, and goes on listening.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        // Fails when the broker has closed the connection already, which the caller finds then.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Publishes at QoS 0.
@@ -213,7 +214,7 @@ impl Wire {
         let end = Instant::now() + wait;
         let mut chunk = vec![0; 0x1_0000];
         loop {
-            if let Some(length) = first_packet_length(&self.buffer) {
+            if let Some(length) = packet::first_packet_length(&self.buffer) {
                 return Next::Packet(self.buffer.drain(..length).collect());
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -241,18 +242,6 @@ impl Wire {
         );
         Next::Closed
     }
-}
-
-/// The length of the packet at the start of `bytes`, if all of it is there.
-fn first_packet_length(bytes: &[u8]) -> Option<usize> {
-    let digits = bytes.get(1..)?;
-    let end = digits.iter().position(|digit| digit & 0x80 == 0)?;
-    let length = digits[..=end]
-        .iter()
-        .rev()
-        .fold(0, |sum, digit| sum * 128 + usize::from(digit & 0x7f));
-    let total = 1 + end + 1 + length;
-    (bytes.len() >= total).then_some(total)
 }
 
 /// Bytes for a message: what they are, and their beginning in hexadecimal.
