@@ -27,4 +27,6 @@ mod slow;
 mod store;
 mod subscribe;
 mod takeover;
+mod tls;
+mod websocket;
 mod will;
