@@ -105,6 +105,10 @@ impl CloseReason {
             | Self::ConnectTimeout { .. }
             | Self::KeepAliveExpired { .. }
             | Self::Panicked => log!(Level::Error, "{who}: {self}"),
+            // The client broke the rules of TLS or WebSocket.
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                log!(Level::Error, "{who}: {self}");
+            }
             Self::Disconnected
             | Self::DisconnectedWithWill
             | Self::ClosedByPeer

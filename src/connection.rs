@@ -70,7 +70,7 @@ pub(crate) struct Will {
 pub(crate) fn serve(stream: Stream, peer: SocketAddr, broker: &Broker, shutdown: &Shutdown) {
     let mut input = ReadBuffer::new();
     let connected = catch_unwind(AssertUnwindSafe(|| {
-        let deadline = Instant::now() + broker.config.connect_timeout;
+        let deadline = stream.opened() + broker.config.connect_timeout;
         await_connect(&stream, &mut input, broker, deadline)?;
         handlers::on_connect(stream, &mut input, peer, broker)
     }));

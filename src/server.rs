@@ -9,13 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use log::{error, info};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::broker::{Broker, WhatIsDue};
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, Listen, Scheme, StoreKind};
 use crate::connection;
-use crate::net::Stream;
+use crate::net::{Acceptor, Certificates, TlsFileError, TlsFiles};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
 use crate::state::{State, StateError};
@@ -24,9 +24,28 @@ use crate::store::{StartError, Store};
 /// A server whose listeners are open.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     signals: Signals,
+    on_hangup: Reloads,
     shared: Arc<Shared>,
+}
+
+/// An open port, and what connections there begin with.
+#[derive(Debug)]
+struct Listener {
+    tcp: TcpListener,
+    scheme: Scheme,
+    acceptor: Acceptor,
+}
+
+/// What SIGHUP does, one after the other. Each logs by itself what came of it.
+#[derive(Default)]
+struct Reloads(Vec<Box<dyn Fn() + Send>>);
+
+impl fmt::Debug for Reloads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reloads").field(&self.0.len()).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -44,25 +63,38 @@ const CLIENT_STACK: usize = 512 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
-    /// Opens the data folder and the listeners. InfluxDB may be away.
+    /// Reads the certificates and opens the data folder and the listeners. InfluxDB may be away.
     ///
     /// # Errors
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let listen = |address: &SocketAddr| {
-            TcpListener::bind(address).map_err(|error| BindError::Listen {
-                address: *address,
-                error,
+        let certificates = certificates(&config).map_err(BindError::Tls)?;
+        let websocket_path: Arc<str> = config.websocket_path.as_str().into();
+        let listen = |&Listen { scheme, address }: &Listen| {
+            let tcp =
+                TcpListener::bind(address).map_err(|error| BindError::Listen { address, error })?;
+            let acceptor = Acceptor {
+                tls: certificates.clone().filter(|_| scheme.is_encrypted()),
+                websocket_path: scheme.is_websocket().then(|| Arc::clone(&websocket_path)),
+            };
+            Ok(Listener {
+                tcp,
+                scheme,
+                acceptor,
             })
         };
         let listeners = config.listen.iter().map(listen).collect::<Result<_, _>>()?;
+        let mut on_hangup = Reloads::default();
+        if let Some(certificates) = certificates {
+            on_hangup.0.push(Box::new(move || reload(&certificates)));
+        }
         let state = State::open(&config.data_dir).map_err(BindError::State)?;
         let state = Arc::new(Mutex::new(state));
         let store = match config.store {
             StoreKind::Influx => Some(Store::start(&config, &state).map_err(BindError::Store)?),
             StoreKind::Off => None,
         };
-        let signals = Signals::new([SIGINT, SIGTERM]).map_err(BindError::Signals)?;
+        let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(BindError::Signals)?;
         let broker = Broker::start(config, store, state).map_err(BindError::State)?;
         let shared = Arc::new(Shared {
             broker,
@@ -71,12 +103,14 @@ impl Server {
         Ok(Self {
             listeners,
             signals,
+            on_hangup,
             shared,
         })
     }
 
     /// Serves until the process gets SIGINT or SIGTERM; then stops: what was accepted is stored and
-    /// delivered, and the clients' wills are published.
+    /// delivered, and the clients' wills are published. SIGHUP reads the certificates again, for
+    /// new connections.
     ///
     /// # Errors
     /// When a listener's thread cannot be started.
@@ -84,21 +118,27 @@ impl Server {
         let addresses = self
             .listeners
             .iter()
-            .map(TcpListener::local_addr)
+            .map(|listener| listener.tcp.local_addr())
             .collect::<io::Result<Vec<_>>>()?;
         for (listener, address) in self.listeners.into_iter().zip(&addresses) {
             let shared = Arc::clone(&self.shared);
+            let scheme = listener.scheme;
             thread::Builder::new()
                 .name("accept".into())
                 .spawn(move || accept(&listener, &shared))?;
-            info!("[LISTENING] Server is listening on {address}");
+            match scheme {
+                Scheme::Mqtt => info!("[LISTENING] Server is listening on {address}"),
+                Scheme::Mqtts | Scheme::Ws | Scheme::Wss => {
+                    info!("[LISTENING] Server is listening on {address} ({scheme})");
+                }
+            }
         }
         let shared = Arc::clone(&self.shared);
         thread::Builder::new()
             .name("timers".into())
             .spawn(move || run_timers(&shared.broker))?;
-        let signal = self.signals.forever().next();
-        info!("stopping: got signal {}", signal.unwrap_or_default());
+        let signal = await_the_end(&mut self.signals, &self.on_hangup);
+        info!("stopping: got signal {signal}");
         let Shared { broker, shutdown } = &*self.shared;
         shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
@@ -127,18 +167,53 @@ fn run_timers(broker: &Broker) {
     }
 }
 
+/// Serves the signals until one of them is to end the server; returns it.
+fn await_the_end(signals: &mut Signals, on_hangup: &Reloads) -> i32 {
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            return signal;
+        }
+        info!("got SIGHUP: reading files again");
+        on_hangup.0.iter().for_each(|reload| reload());
+    }
+    // There is always one more signal to wait for.
+    0
+}
+
+/// What encrypted listeners need, if there are any.
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, TlsFileError> {
+    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+        return Ok(None);
+    };
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_ca: config.tls_client_ca.clone(),
+        client_certificate: config.tls_client_cert,
+        client_identity: config.tls_client_identity,
+    };
+    Certificates::load(files).map(|loaded| Some(Arc::new(loaded)))
+}
+
+fn reload(certificates: &Certificates) {
+    match certificates.reload() {
+        Ok(()) => info!("new connections get the certificates as they are now"),
+        Err(error) => error!("{error}: new connections get the certificates as they were"),
+    }
+}
+
 /// Accepts clients for ever: no failure ends it.
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+fn accept(listener: &Listener, shared: &Arc<Shared>) {
     // One line for the first failure of many alike: they come ten times a second.
     let mut failing = false;
     loop {
-        match listener.accept() {
+        match listener.tcp.accept() {
             Ok((socket, peer)) => {
                 failing = false;
                 if shared.shutdown.is_stopping() {
                     return;
                 }
-                start_client(socket, peer, shared);
+                start_client(socket, peer, &listener.acceptor, shared);
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -150,17 +225,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn start_client(socket: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
-    let stream = match Stream::tcp(socket) {
-        Ok(stream) => stream,
-        Err(error) => return info!("peer={peer}: gone before it was served: {error}"),
-    };
+fn start_client(socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor, shared: &Arc<Shared>) {
+    let acceptor = acceptor.clone();
     let shared = Arc::clone(shared);
     let serve = move || {
         // Whatever panics has been caught inside; this is for what ends a panicking thread.
         let Shared { broker, shutdown } = &*shared;
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            connection::serve(stream, peer, broker, shutdown);
+            match acceptor.accept(socket, broker.config.connect_timeout) {
+                Ok(stream) => connection::serve(stream, peer, broker, shutdown),
+                Err(error) => error.log(peer),
+            }
         }));
     };
     let thread = thread::Builder::new()
@@ -183,6 +258,8 @@ pub enum BindError {
     },
     /// The data folder.
     State(StateError),
+    /// The files for TLS.
+    Tls(TlsFileError),
     /// The store.
     Store(StartError),
     /// Signals cannot be waited for.
@@ -194,6 +271,7 @@ impl fmt::Display for BindError {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::State(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
         }

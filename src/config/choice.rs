@@ -55,6 +55,41 @@ impl Choice for WhenQueueFull {
         &[("drop", Self::Drop), ("disconnect", Self::Disconnect)];
 }
 
+/// Whether clients of encrypted listeners need a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// None is asked for.
+    None,
+    /// One that is sent must be valid.
+    Optional,
+    /// Without a valid one nobody gets in.
+    Required,
+}
+
+impl Choice for ClientCertificate {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("optional", Self::Optional),
+        ("required", Self::Required),
+    ];
+}
+
+/// Which name in a client's certificate says who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientIdentity {
+    /// None.
+    None,
+    /// The common name of the subject.
+    Cn,
+    /// The first DNS name, mail address or URI among the subject's alternative names.
+    San,
+}
+
+impl Choice for ClientIdentity {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("cn", Self::Cn), ("san", Self::San)];
+}
+
 /// What happens to messages while InfluxDB does not take points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenInfluxIsAway {

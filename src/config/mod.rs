@@ -20,6 +20,7 @@ mod environment;
 mod error;
 mod file;
 mod given;
+mod listen;
 mod nearest;
 mod secret;
 mod setting;
@@ -30,13 +31,15 @@ mod tests;
 mod value;
 
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-pub use choice::{KeepPayload, StoreKind, WhenInfluxIsAway, WhenQueueFull};
+pub use choice::{
+    ClientCertificate, ClientIdentity, KeepPayload, StoreKind, WhenInfluxIsAway, WhenQueueFull,
+};
 pub use error::{ConfigError, Place, Problem};
+pub use listen::{Listen, Scheme};
 pub use secret::Secret;
 pub use task::{Task, Which};
 
@@ -64,8 +67,20 @@ pub enum Invocation {
 pub struct Config {
     /// The file that settings were read from.
     pub config_file: Option<PathBuf>,
-    /// Where to accept clients; at least one. Port 0 is any free port.
-    pub listen: Vec<SocketAddr>,
+    /// Where to accept clients, and how they talk there; at least one.
+    pub listen: Vec<Listen>,
+    /// The certificate of encrypted listeners; there is one where there are such.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate; there is one where there are encrypted listeners.
+    pub tls_key: Option<PathBuf>,
+    /// The roots of the clients' certificates; there are some where those are asked for.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients of encrypted listeners need a certificate.
+    pub tls_client_cert: ClientCertificate,
+    /// Which name in a client's certificate says who the client is.
+    pub tls_client_identity: ClientIdentity,
+    /// The path of WebSockets; begins with a slash.
+    pub websocket_path: String,
 
     /// Where messages are stored.
     pub store: StoreKind,
@@ -181,6 +196,7 @@ impl Config {
             config.set(setting, &winners, &read_file, &mut problems);
         }
         config.complete(&winners, &variables, &mut problems);
+        config.check_tls(&mut problems);
         ConfigError::unless_empty(problems)?;
         let config = Box::new(config);
         Ok(match task {
@@ -195,6 +211,12 @@ impl Config {
         Self {
             config_file: None,
             listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_cert: ClientCertificate::None,
+            tls_client_identity: ClientIdentity::None,
+            websocket_path: String::new(),
             store: StoreKind::Off,
             influx_url: String::new(),
             influx_database: String::new(),
@@ -296,6 +318,31 @@ impl Config {
                     reason: "none of STATE_DIRECTORY, XDG_STATE_HOME and HOME is set",
                 }),
             }
+        }
+    }
+
+    /// Checks that the settings for TLS make sense together: nobody is to believe that something
+    /// is checked which is not.
+    fn check_tls(&self, problems: &mut Vec<Problem>) {
+        let mut missing = |name, reason| problems.push(Problem::Missing { name, reason });
+        if self.listen.iter().any(|it| it.scheme.is_encrypted()) {
+            let reason = "a listener with mqtts:// or wss:// needs it";
+            if self.tls_cert.is_none() {
+                missing("tls-cert", reason);
+            }
+            if self.tls_key.is_none() {
+                missing("tls-key", reason);
+            }
+        }
+        if self.tls_client_cert != ClientCertificate::None {
+            if self.tls_client_ca.is_none() {
+                missing("tls-client-ca", "--tls-client-cert needs it");
+            }
+        } else if self.tls_client_ca.is_some() {
+            missing("tls-client-cert", "--tls-client-ca does nothing without it");
+        } else if self.tls_client_identity != ClientIdentity::None {
+            let reason = "--tls-client-identity does nothing without it";
+            missing("tls-client-cert", reason);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::listen::{Listen, Scheme, listeners};
 use super::secret::Secret;
 use super::setting::{DefaultValue, Kind, Setting};
 use super::{log_filter, value};
@@ -32,16 +33,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "listen",
         group: LISTENING,
-        value_name: "ADDR:PORT",
+        value_name: "[SCHEME://]ADDR:PORT",
         kind: Kind::Many,
         default: DefaultValue::Text("0.0.0.0:1883"),
-        unit: "IPv4 address, [IPv6 address] or host name, and port; port 0 is any free one",
+        unit: "mqtt://, mqtts://, ws:// or wss://; IPv4 address, [IPv6 address] or host name; \
+               port, 0 is any free one",
         help: "Accept clients at this address; may be given many times. In the environment \
-               commas stand between addresses. 1883 is the registered port of MQTT, and \
+               commas stand between addresses. In front of an address mqtt:// is plain MQTT, as is \
+               no scheme, mqtts:// is MQTT over TLS (8883 is its registered port), ws:// is MQTT \
+               over WebSocket and wss:// is WebSocket over TLS, as browsers need it. 1883 is the registered port of MQTT, and \
                0.0.0.0 lets the sensors of a network in: listen on 127.0.0.1:1883 to stay alone",
         rival: Some("port"),
         apply: |config, value| {
-            config.listen.extend(value::listen_addresses(value)?);
+            config.listen.extend(listeners(value)?);
             Ok(())
         },
         ..Setting::ROW
@@ -57,7 +61,90 @@ pub(super) const SETTINGS: &[Setting] = &[
         rival: Some("listen"),
         apply: |config, value| {
             let port = value::count(value, &(0..=u16::MAX))?;
-            config.listen = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)];
+            config.listen = vec![Listen {
+                scheme: Scheme::Mqtt,
+                address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            }];
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "websocket-path",
+        group: LISTENING,
+        value_name: "PATH",
+        default: DefaultValue::Text("/mqtt"),
+        help: "Path of WebSockets, as in ws://host:8080/mqtt. Others get 404. The default is what \
+               most clients ask for",
+        apply: |config, value| {
+            config.websocket_path = value::path(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "tls-cert",
+        group: TLS,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Certificate of this server, with those between it and the root. SIGHUP reads all \
+               files for TLS again, for new connections; those that exist go on",
+        apply: |config, value| {
+            config.tls_cert = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "tls-key",
+        group: TLS,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Key of the certificate, not encrypted. Only the user of this server should be able \
+               to read it",
+        apply: |config, value| {
+            config.tls_key = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "tls-client-ca",
+        group: TLS,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Root certificates that vouch for clients",
+        apply: |config, value| {
+            config.tls_client_ca = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "tls-client-cert",
+        group: TLS,
+        value_name: "WHETHER",
+        default: DefaultValue::Text("none"),
+        unit: "none, optional or required",
+        help: "Whether clients need a certificate from --tls-client-ca. With none they are not \
+               asked for one; with optional one that is sent must be valid. Listeners without TLS \
+               never ask",
+        apply: |config, value| {
+            config.tls_client_cert = value::choice(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "tls-client-identity",
+        group: TLS,
+        value_name: "NAME",
+        default: DefaultValue::Text("none"),
+        unit: "none, cn or san",
+        help: "Name in a client's certificate that counts as its user name. cn is the common name, \
+               san the first DNS name, mail address or URI among the alternative names",
+        apply: |config, value| {
+            config.tls_client_identity = value::choice(value)?;
             Ok(())
         },
         ..Setting::ROW
@@ -496,6 +583,7 @@ pub(super) const SETTINGS: &[Setting] = &[
 const SIZE_ON_DISK_MAX: usize = 16 << 40;
 
 const LISTENING: Option<&str> = Some("Listening");
+const TLS: Option<&str> = Some("TLS, for listeners with mqtts:// or wss://");
 const INFLUXDB: Option<&str> = Some("InfluxDB");
 const STORED: Option<&str> = Some("What is stored");
 const LIMITS: Option<&str> = Some("Limits, each for one client");

@@ -54,8 +54,12 @@ fn file_problems(text: &str) -> String {
         .join("\n")
 }
 
-fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-    texts.iter().map(|text| text.parse().unwrap()).collect()
+fn addresses(texts: &[&str]) -> Vec<Listen> {
+    let listen = |text: &&str| Listen {
+        scheme: Scheme::Mqtt,
+        address: text.parse().unwrap(),
+    };
+    texts.iter().map(listen).collect()
 }
 
 #[test]
@@ -63,6 +67,12 @@ fn has_these_defaults() {
     let expected = Config {
         config_file: None,
         listen: addresses(&["0.0.0.0:1883"]),
+        tls_cert: None,
+        tls_key: None,
+        tls_client_ca: None,
+        tls_client_cert: ClientCertificate::None,
+        tls_client_identity: ClientIdentity::None,
+        websocket_path: "/mqtt".to_owned(),
         store: StoreKind::Influx,
         influx_url: "http://localhost:8086".to_owned(),
         influx_database: "mqtt_data".to_owned(),
@@ -100,6 +110,12 @@ fn has_these_defaults() {
 fn sets_every_field_from_the_file() {
     let text = r#"
         listen = ["127.0.0.1:0", "[::1]:1884"]
+        tls-cert = "/c"
+        tls-key = "/k"
+        tls-client-ca = "/a"
+        tls-client-cert = "optional"
+        tls-client-identity = "san"
+        websocket-path = "/w"
         store = "off"
         influx-url = "http://db:8086/influx/"
         influx-database = "d"
@@ -133,6 +149,12 @@ fn sets_every_field_from_the_file() {
     let expected = Config {
         config_file: Some(PathBuf::from("f.toml")),
         listen: addresses(&["127.0.0.1:0", "[::1]:1884"]),
+        tls_cert: Some(PathBuf::from("/c")),
+        tls_key: Some(PathBuf::from("/k")),
+        tls_client_ca: Some(PathBuf::from("/a")),
+        tls_client_cert: ClientCertificate::Optional,
+        tls_client_identity: ClientIdentity::San,
+        websocket_path: "/w".to_owned(),
         store: StoreKind::Off,
         influx_url: "http://db:8086/influx".to_owned(),
         influx_database: "d".to_owned(),
@@ -215,6 +237,35 @@ fn stronger_list_replaces_weaker_list() {
         ),
         addresses(&["127.0.0.1:4", "127.0.0.1:5"])
     );
+}
+
+#[test]
+fn wants_the_settings_of_tls_to_make_sense_together() {
+    for (flags, said) in [
+        (
+            &["--listen", "mqtts://127.0.0.1:1"][..],
+            "--tls-cert is not given, and a listener with mqtts:// or wss:// needs it\n\
+             --tls-key is not given, and a listener with mqtts:// or wss:// needs it",
+        ),
+        (
+            &["--listen", "wss://127.0.0.1:1", "--tls-cert", "/c"],
+            "--tls-key is not given, and a listener with mqtts:// or wss:// needs it",
+        ),
+        (
+            &["--tls-client-cert", "required"],
+            "--tls-client-ca is not given, and --tls-client-cert needs it",
+        ),
+        (
+            &["--tls-client-ca", "/a"],
+            "--tls-client-cert is not given, and --tls-client-ca does nothing without it",
+        ),
+        (
+            &["--tls-client-identity", "cn"],
+            "--tls-client-cert is not given, and --tls-client-identity does nothing without it",
+        ),
+    ] {
+        assert_eq!(problems(flags, &[], &[]), said, "{flags:?}");
+    }
 }
 
 #[test]

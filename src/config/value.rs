@@ -119,6 +119,16 @@ pub(super) fn optional_name(value: &str) -> Result<Option<String>, Refusal> {
     }
 }
 
+/// The path of a URL: visible ASCII behind a slash, with neither query nor fragment.
+pub(super) fn path(value: &str) -> Result<String, Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
+    if value.starts_with('/') && value.bytes().all(is_plain) {
+        Ok(value.to_owned())
+    } else {
+        Err("expected a path such as /mqtt, in ASCII and without ? and #".to_owned())
+    }
+}
+
 /// Like [`name`], and one that can stand at the beginning of a line of InfluxDB's line protocol:
 /// there `#` begins a comment, and a backslash would escape the comma that ends the name.
 pub(super) fn measurement(value: &str) -> Result<String, Refusal> {
@@ -280,6 +290,16 @@ mod tests {
         assert_eq!(measurement(""), Err("must not be empty".to_owned()));
         assert_eq!(optional_name(""), Ok(None));
         assert_eq!(optional_name("a"), Ok(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn reads_paths() {
+        for text in ["/", "/mqtt", "/a/b.c"] {
+            assert_eq!(path(text), Ok(text.to_owned()));
+        }
+        for bad in ["", "mqtt", "/a b", "/a?b", "/a#b", "/\u{e9}", "/\n"] {
+            assert!(path(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

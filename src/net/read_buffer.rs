@@ -57,6 +57,14 @@ impl ReadBuffer {
     /// # Errors
     /// As [`Stream::read`].
     pub fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
+        self.fill_with(|room| stream.read(room))
+    }
+
+    /// As [`ReadBuffer::fill`], from whatever `read` reads from.
+    pub(super) fn fill_with(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let left = self.end - self.start;
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, left);
@@ -68,7 +76,7 @@ impl ReadBuffer {
         }
         let room = &mut self.bytes[left..];
         let room_len = room.len();
-        let count = stream.read(room)?;
+        let count = read(room)?;
         self.end += count;
         self.filled = count == room_len;
         self.shrink_if_quiet();

@@ -29,5 +29,7 @@ mod slow;
 mod store;
 mod subscribe;
 mod takeover;
+mod tls;
 mod torture;
+mod websocket;
 mod will;

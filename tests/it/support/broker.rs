@@ -54,6 +54,13 @@ impl Broker {
         self.address
     }
 
+    /// Where it listens for this scheme: `mqtts`, `ws` or `wss`.
+    pub(crate) fn address_of(&self, scheme: &str) -> SocketAddr {
+        let suffix = format!(" ({scheme})");
+        let is_wanted = |line: &str| line.starts_with(LISTENING) && line.ends_with(&suffix);
+        listening_address(&self.process.log.wait_for_match(&suffix, is_wanted))
+    }
+
     /// Opens a connection and sends nothing.
     pub(crate) fn open(&self) -> Wire {
         Wire::open(self.address)
@@ -262,7 +269,7 @@ impl BrokerCommand {
 pub(crate) fn listening_address(line: &str) -> SocketAddr {
     let address = line
         .split_once(LISTENING)
-        .map(|(_, address)| address.trim());
+        .and_then(|(_, address)| address.split_whitespace().next());
     let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
     let address = address.unwrap_or_else(|| panic!("no address: {line:?}"));
     match address.ip().is_unspecified() {

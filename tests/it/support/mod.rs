@@ -9,13 +9,15 @@
 
 mod base64;
 mod broker;
+pub(crate) mod certificates;
 mod fake_influx;
 mod http;
 mod influx;
+pub(crate) mod link;
 mod log;
 pub(crate) mod mosquitto;
 pub(crate) mod packet;
-mod process;
+pub(crate) mod process;
 mod wire;
 
 use std::thread;

@@ -33,6 +33,17 @@ impl Mosquitto {
 
     /// Subscribes, waits until the broker has granted it, and listens for `count` messages.
     pub(crate) fn subscribe(broker: &Broker, filter: &str, qos: u8, count: usize) -> Self {
+        Self::subscribe_with(broker, filter, qos, count, &[])
+    }
+
+    /// Like [`Mosquitto::subscribe`], with more arguments.
+    pub(crate) fn subscribe_with(
+        broker: &Broker,
+        filter: &str,
+        qos: u8,
+        count: usize,
+        more: &[&str],
+    ) -> Self {
         // Into a pipe it prints in blocks, which would hide the line that is waited for.
         let mut command = Command::new("stdbuf");
         command
@@ -47,6 +58,7 @@ impl Mosquitto {
             &count.to_string(),
         ]);
         command.args(["-W", "30", "-F", &format!("{MESSAGE}%t %q %r %p")]);
+        command.args(more);
         let process = Process::spawn("mosquitto_sub", "mosquitto-clients coreutils", &mut command);
         process.log.wait_for("Subscribed (mid: 1)");
         Self { process }

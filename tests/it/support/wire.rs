@@ -5,11 +5,14 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
+use super::link::Link;
 use super::packet::{self, Connect, Publish};
 
 /// A raw connection to the broker.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    socket: TcpStream,
+    /// What bytes go through: the socket, or something over it.
+    link: Box<dyn Link>,
     /// Bytes that came and belong to no whole packet yet.
     buffer: Vec<u8>,
 }
@@ -24,44 +27,70 @@ enum Next {
 impl Wire {
     /// Connects the socket and sends nothing.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self::open_through(address, |socket| socket)
+    }
+
+    /// Connects the socket, and what `link` makes of it.
+    pub(crate) fn open_through<L: Link + 'static>(
+        address: SocketAddr,
+        link: impl FnOnce(TcpStream) -> L,
+    ) -> Self {
+        let socket = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let link = Box::new(link(socket.try_clone().unwrap()));
         Self {
-            stream,
+            socket,
+            link,
             buffer: Vec::new(),
         }
     }
 
     /// Sends CONNECT and expects to be accepted.
     pub(crate) fn connect(address: SocketAddr, connect: &Connect<'_>) -> Self {
-        let mut wire = Self::open(address);
-        wire.send(&connect.bytes());
-        wire.expect(&packet::connack(0));
-        wire
+        Self::open(address).connected(connect)
+    }
+
+    /// Sends CONNECT and expects to be accepted.
+    pub(crate) fn connected(mut self, connect: &Connect<'_>) -> Self {
+        self.send(&connect.bytes());
+        self.expect(&packet::connack(0));
+        self
     }
 
     /// This end of the connection, as the broker logs it: `127.0.0.1:51712`.
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.socket.local_addr().unwrap()
     }
 
     /// Sends bytes, whatever they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.link.write_all(bytes).unwrap();
     }
 
     /// Sends bytes to a broker that may close the connection meanwhile.
     pub(crate) fn send_to_closing(&mut self, bytes: &[u8]) {
         // The broker's answer, or its absence, is what the test looks at.
-        let _ = self.stream.write_all(bytes);
+        let _ = self.link.write_all(bytes);
     }
 
     /// Sends as much as the socket takes right now.
     pub(crate) fn send_without_waiting(&mut self, bytes: &[u8]) {
-        self.stream.set_nonblocking(true).unwrap();
+        self.socket.set_nonblocking(true).unwrap();
         self.send_to_closing(bytes);
-        self.stream.set_nonblocking(false).unwrap();
+        self.socket.set_nonblocking(false).unwrap();
+    }
+
+    /// Sends bytes past TLS or WebSocket, right into the socket.
+    pub(crate) fn send_beneath(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
+    }
+
+    /// Like [`Wire::send_beneath`], to a broker that may close the connection meanwhile.
+    pub(crate) fn send_beneath_to_closing(&mut self, bytes: &[u8]) {
+        // The broker's answer, or its absence, is what the test looks at.
+        let _ = self.socket.write_all(bytes);
     }
 
     /// Sends bytes, each in a segment of its own.
@@ -74,7 +103,7 @@ impl Wire {
     /// Says that nothing more will be sent, and goes on listening.
     pub(crate) fn finish_sending(&mut self) {
         // Fails when the broker has closed the connection already, which the caller finds then.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Publishes at QoS 0.
@@ -183,6 +212,37 @@ impl Wire {
         }
     }
 
+    /// Expects that the broker closes the socket; what comes before, such as an alert of TLS, is not MQTT.
+    pub(crate) fn expect_closed_beneath(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        match self.socket.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("the broker does not close the connection: {error}"),
+        }
+        rest
+    }
+
+    /// Sends `byte` into the socket again and again, at `interval`, until the broker closes it.
+    pub(crate) fn dribble_beneath_until_closed(&mut self, byte: u8, interval: Duration) {
+        let end = Instant::now() + DEADLINE;
+        self.socket.set_read_timeout(Some(interval)).unwrap();
+        loop {
+            match self.socket.read(&mut [0; 64]) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(_) => assert!(
+                    Instant::now() < end,
+                    "the broker does not close the connection"
+                ),
+            }
+            // Where it is closed already, the next read tells.
+            let _ = self.socket.write_all(&[byte]);
+        }
+    }
+
     /// Expects that for so long nothing comes and the connection stays open.
     pub(crate) fn expect_silence(&mut self, duration: Duration) {
         match self.next(duration) {
@@ -221,8 +281,8 @@ impl Wire {
             if left.is_zero() {
                 return Next::Nothing;
             }
-            self.stream.set_read_timeout(Some(left)).unwrap();
-            match self.stream.read(&mut chunk) {
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            match self.link.read(&mut chunk) {
                 Ok(0) => return self.closed(),
                 Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
                 Err(error) => match error.kind() {
