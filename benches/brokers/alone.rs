@@ -71,7 +71,7 @@ pub(crate) fn run(alone: &Alone, length: &Length, influx: &Influx) -> io::Result
         let stored = influx.count()?;
         Ok(Measure {
             latency: alone.interval.and_then(|_| Latency::of(latencies)),
-            not_stored: written.load(Ordering::Relaxed).abs_diff(stored),
+            stored_amiss: written.load(Ordering::Relaxed).abs_diff(stored),
             ..begin?.until(&end?)
         })
     })

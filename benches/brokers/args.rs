@@ -58,14 +58,8 @@ impl Plan {
             .skip(1)
             .filter(|argument| !argument.starts_with('-'))
             .collect();
-        let is_meant = |scenario: &&Scenario| {
-            words.is_empty()
-                || words
-                    .iter()
-                    .any(|word| scenario.name.contains(word.as_str()))
-        };
         Self {
-            scenarios: SCENARIOS.iter().filter(is_meant).copied().collect(),
+            scenarios: scenarios_with(&words),
             peers: vec![Peer::ours()],
             runs: 1,
             length: SMOKE_LENGTH,
@@ -166,15 +160,20 @@ fn many<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> V
         .collect()
 }
 
-fn chosen_scenarios(matches: &ArgMatches) -> Vec<Scenario> {
-    let words: Vec<String> = many(matches, "scenario");
+/// Those whose name contains one of `words`; all if there are no words.
+fn scenarios_with(words: &[String]) -> Vec<Scenario> {
     let is_meant = |scenario: &&Scenario| {
         words.is_empty()
             || words
                 .iter()
                 .any(|word| scenario.name.contains(word.as_str()))
     };
-    let chosen: Vec<_> = SCENARIOS.iter().filter(is_meant).copied().collect();
+    SCENARIOS.iter().filter(is_meant).copied().collect()
+}
+
+fn chosen_scenarios(matches: &ArgMatches) -> Vec<Scenario> {
+    let words: Vec<String> = many(matches, "scenario");
+    let chosen = scenarios_with(&words);
     if chosen.is_empty() {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         let message = format!("no such scenario; there are {}", names.join(", "));

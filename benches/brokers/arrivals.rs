@@ -4,6 +4,9 @@ use std::iter::Sum;
 use std::ops::{Add, Range};
 
 /// What one subscriber has of the messages of one publisher.
+///
+/// Their order counts over all topics together, which is more than MQTT asks of a broker: for that
+/// it is the order within each topic [MQTT-4.6.0-6].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrivals {
     /// The number that comes next, if all is well.

@@ -197,7 +197,8 @@ fn nats(address: SocketAddr, directory: &Path) -> io::Result<Command> {
     let config = directory.join("nats.conf");
     let text = format!(
         "listen: \"{}\"\nserver_name: bench\nmax_connections: 100000\n\
-         jetstream {{ store_dir: \"{}\" }}\nmqtt {{ listen: \"{address}\", max_ack_pending: 1000 }}\n",
+         jetstream {{ store_dir: \"{}\" }}\n\
+         mqtt {{ listen: \"{address}\", max_ack_pending: 1000 }}\n",
         free_address()?,
         directory.display(),
     );

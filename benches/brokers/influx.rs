@@ -111,7 +111,8 @@ impl Writer {
     /// The connection's, and when InfluxDB does not take all of them.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let head = format!(
-            "POST /write?db={DATABASE}&precision=ns HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+            "POST /write?db={DATABASE}&precision=ns HTTP/1.1\r\nHost: {}\r\n\
+             Content-Length: {}\r\n\r\n",
             self.address,
             lines.len(),
         );
@@ -182,7 +183,7 @@ impl Points {
         for (line, number) in self.lines.chunks_exact_mut(self.line_len).zip(first..) {
             let number_at = self.payload_at + NUMBER_AT;
             line[number_at..number_at + 8].copy_from_slice(&payload::letters(number));
-            // Below TIMESTAMPS_PER_WRITER, so that only the last ten digits of the timestamp change.
+            // Below TIMESTAMPS_PER_WRITER: only the last ten digits of the timestamp change.
             let mut left = number;
             let digits_at = self.line_len - 1 - TIMESTAMP_LEN;
             for digit in line[digits_at + 9..self.line_len - 1].iter_mut().rev() {

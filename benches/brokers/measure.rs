@@ -23,8 +23,8 @@ pub(crate) struct Measure {
     pub(crate) connection_kib: Option<f64>,
     pub(crate) latency: Option<Latency>,
     pub(crate) faults: Faults,
-    /// Messages that were acknowledged or delivered and are not in InfluxDB.
-    pub(crate) not_stored: u64,
+    /// By how much the points in InfluxDB are fewer or more than the messages that were sent.
+    pub(crate) stored_amiss: u64,
 }
 
 /// How long messages were under way, in microseconds.

@@ -18,16 +18,17 @@ pub(crate) fn head() -> String {
     let columns = columns();
     let names: Vec<&str> = columns.iter().map(|column| column.0).collect();
     format!(
-        "| scenario | broker | {} | ours to it | least to most | faults |\n|{}",
+        "| scenario | broker | {} | first to this | least to most | faults |\n|{}",
         names.join(" | "),
         "---|".repeat(columns.len() + 5),
     )
 }
 
-/// The rows of one scenario. The first one is ours; the others are compared with it.
+/// The rows of one scenario. The first one, ours unless it was left out, is compared with the
+/// others.
 pub(crate) fn rows(scenario: &Scenario, rows: &[Row]) -> String {
     let headline = scenario.headline;
-    let ours = rows
+    let first = rows
         .first()
         .and_then(|row| median(row, |measure| headline.of(measure)));
     let line = |(index, row): (usize, &Row)| {
@@ -36,9 +37,9 @@ pub(crate) fn rows(scenario: &Scenario, rows: &[Row]) -> String {
             .map(|(_, figure)| median(row, figure).map_or_else(|| "-".to_owned(), rounded))
             .collect();
         let theirs = median(row, |measure| headline.of(measure));
-        let ratio = match (ours, theirs) {
-            (Some(ours), Some(theirs)) if index > 0 && theirs > 0.0 => {
-                format!("{:.2} of {}", ours / theirs, headline.name())
+        let ratio = match (first, theirs) {
+            (Some(first), Some(theirs)) if index > 0 && theirs > 0.0 => {
+                format!("{:.2} of {}", first / theirs, headline.name())
             }
             _ => "-".to_owned(),
         };
@@ -55,15 +56,18 @@ pub(crate) fn rows(scenario: &Scenario, rows: &[Row]) -> String {
     lines.join("\n")
 }
 
+/// What [`faults`] says when nothing went wrong.
+pub(crate) const NO_FAULTS: &str = "no";
+
 /// What went wrong in all runs together.
 pub(crate) fn faults(row: &Row) -> String {
     let faults: Faults = row.runs.iter().map(|measure| measure.faults).sum();
-    let not_stored: u64 = row.runs.iter().map(|measure| measure.not_stored).sum();
+    let stored_amiss: u64 = row.runs.iter().map(|measure| measure.stored_amiss).sum();
     let counts = [
         (faults.lost, "lost"),
         (faults.surplus, "surplus"),
         (faults.late, "late"),
-        (not_stored, "not stored"),
+        (stored_amiss, "too few or too many stored"),
     ];
     let mut parts: Vec<String> = counts
         .iter()
@@ -72,7 +76,7 @@ pub(crate) fn faults(row: &Row) -> String {
         .collect();
     parts.extend(row.failure.clone());
     if parts.is_empty() {
-        "none".to_owned()
+        NO_FAULTS.to_owned()
     } else {
         parts.join(", ")
     }

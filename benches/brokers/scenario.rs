@@ -71,6 +71,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     fast("fan-in-qos0", FAN_IN),
     fast("fan-in-qos1", Traffic { qos: 1, ..FAN_IN }),
     fast("fan-in-qos2", Traffic { qos: 2, ..FAN_IN }),
+    fast("fan-in-single-writes", FAN_IN_SINGLE_WRITES),
     fast("fan-out-50", FAN_OUT_50),
     fast("fan-out-1000", FAN_OUT_1000),
     fast("pairs-qos0", PAIRS),
@@ -134,6 +135,16 @@ const FAN_IN: Traffic = Traffic {
         batch: 500,
     },
     bystanders: 0,
+};
+
+/// Each message in a write of its own, which costs the generator more, and leaves it to the broker
+/// to make batches of what came meanwhile.
+const FAN_IN_SINGLE_WRITES: Traffic = Traffic {
+    pace: Pace::Full {
+        window: Some(2_500),
+        batch: 1,
+    },
+    ..FAN_IN
 };
 
 const FAN_OUT_50: Traffic = Traffic {

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::client::Client;
 use crate::influx::Influx;
 use crate::measure::{Latency, Measure, Snapshot};
+use crate::paced::{self, Paced};
 use crate::publisher::{Packets, Publisher};
 use crate::subscribers::{Flow, Group, Report};
 use crate::window::Window;
@@ -150,7 +151,7 @@ pub(crate) fn run(
     }
     if let Some(influx) = influx {
         let sent: u64 = sent.iter().map(|&sent| u64::from(sent)).sum();
-        measure.not_stored = sent.abs_diff(influx.count()?);
+        measure.stored_amiss = sent.abs_diff(influx.count()?);
     }
     Ok(measure)
 }
@@ -288,47 +289,13 @@ fn start_senders(
             let publishers = sockets
                 .into_iter()
                 .enumerate()
-                .map(|(index, socket)| Paced {
-                    socket,
-                    packets: packets(index, burst),
-                    sent: 0,
-                })
+                .map(|(index, socket)| Paced::new(socket, packets(index, burst)))
                 .collect();
             let (clock, stop) = (flow.clock, Arc::clone(stop));
-            let send = move || send_at_pace(publishers, interval, messages_max, clock, &stop);
+            let send = move || paced::run(publishers, interval, messages_max, clock, &stop);
             Ok(vec![spawn(Box::new(send))?])
         }
     }
-}
-
-/// A publisher that sends at fixed times. Always at QoS 0.
-struct Paced {
-    socket: TcpStream,
-    packets: Packets,
-    sent: u32,
-}
-
-fn send_at_pace(
-    mut publishers: Vec<Paced>,
-    interval: Duration,
-    messages_max: u32,
-    clock: Instant,
-    stop: &AtomicBool,
-) -> io::Result<Vec<u32>> {
-    let mut due = clock;
-    'run: loop {
-        for publisher in &mut publishers {
-            if publisher.sent >= messages_max || stop.load(Ordering::Relaxed) {
-                break 'run;
-            }
-            due += interval;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            let packets = publisher.packets.numbered_at(publisher.sent, clock);
-            io::Write::write_all(&mut publisher.socket, packets)?;
-            publisher.sent += u32::try_from(publisher.packets.count()).unwrap_or(u32::MAX);
-        }
-    }
-    Ok(publishers.iter().map(|publisher| publisher.sent).collect())
 }
 
 /// Waits until `expected` messages are delivered or none come any more; returns how many are.
