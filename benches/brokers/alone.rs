@@ -1,7 +1,7 @@
 //! What InfluxDB does with the same points when no broker stands before it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,34 +27,36 @@ pub(crate) struct Alone {
 pub(crate) fn run(alone: &Alone, length: &Length, influx: &Influx) -> io::Result<Measure> {
     let stop = AtomicBool::new(false);
     let written = AtomicU64::new(0);
+    // Whoever is free takes the next batch, so that timestamps rise for each series, as the
+    // broker's do: InfluxDB sorts what does not.
+    let next_batch = AtomicU32::new(0);
+    let batch = u32::try_from(alone.batch).unwrap_or(u32::MAX);
     let clock = Instant::now();
-    let write = |connection: usize| -> io::Result<Vec<u64>> {
+    let write = || -> io::Result<Vec<u64>> {
         let mut writer = influx.writer()?;
-        let index = u32::try_from(connection).unwrap_or(u32::MAX);
-        let mut points = Points::new(index, &topics_of_all(100), alone.batch);
-        let (mut latencies, mut first, mut turn) = (Vec::new(), 0_u32, connection);
-        while !stop.load(Ordering::Relaxed) && first < length.messages_max {
-            if let Some(interval) = alone.interval {
-                let due = clock + interval * u32::try_from(turn).unwrap_or(u32::MAX);
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                turn += alone.connections;
+        let mut points = Points::new(&topics_of_all(100), alone.batch);
+        let mut latencies = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let turn = next_batch.fetch_add(1, Ordering::Relaxed);
+            if turn * batch >= length.messages_max {
+                break;
             }
-            let lines = points.numbered_from(first);
+            if let Some(interval) = alone.interval {
+                let due = clock + interval * turn;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            let lines = points.numbered_from(turn * batch);
             let begin = Instant::now();
             writer.write(lines)?;
             if begin > clock + length.warm_up {
                 latencies.push(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
             }
-            first += u32::try_from(alone.batch).unwrap_or(u32::MAX);
-            written.fetch_add(alone.batch as u64, Ordering::Relaxed);
+            written.fetch_add(u64::from(batch), Ordering::Relaxed);
         }
         Ok(latencies)
     };
     thread::scope(|scope| {
-        let write = &write;
-        let writers: Vec<_> = (0..alone.connections)
-            .map(|connection| scope.spawn(move || write(connection)))
-            .collect();
+        let writers: Vec<_> = (0..alone.connections).map(|_| scope.spawn(write)).collect();
         let snapshot = || Snapshot::take(written.load(Ordering::Relaxed), None, Some(influx));
         thread::sleep(length.warm_up);
         let begin = snapshot();

@@ -125,7 +125,7 @@ impl Peer {
         };
         let serves = || Client::connect(address, "probe").map(drop);
         let process = match command {
-            Some(mut command) => Some(Process::start(&mut command, directory, serves)?),
+            Some(command) => Some(Process::start(&command, directory, serves)?),
             None => None,
         };
         Ok(Broker { address, process })

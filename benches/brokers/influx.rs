@@ -52,7 +52,7 @@ impl Influx {
             .env("INFLUXDB_MONITOR_STORE_ENABLED", "false")
             .env("INFLUXDB_REPORTING_DISABLED", "true");
         let serves = || query(address, &format!("CREATE DATABASE {DATABASE}")).map(drop);
-        let process = Process::start(&mut command, directory, serves)?;
+        let process = Process::start(&command, directory, serves)?;
         Ok(Self { process, address })
     }
 
@@ -151,23 +151,19 @@ pub(crate) struct Points {
 /// The length of a timestamp of our century, in digits.
 const TIMESTAMP_LEN: usize = 19;
 
-/// The first timestamp of all.
+/// The timestamp of the message 0; each other one's is as much later as its number.
 const FIRST_TIMESTAMP_NS: u64 = 1_700_000_000_000_000_000;
-
-/// Each writer has so many timestamps of its own, which is more than it has numbers.
-const TIMESTAMPS_PER_WRITER: u64 = 10_000_000_000;
 
 impl Points {
     /// `count` points on each of `topics` in turn, which must be of the same length.
-    pub(crate) fn new(writer: u32, topics: &[String], count: usize) -> Self {
-        let payload = String::from_utf8_lossy(&payload::payload(writer)).into_owned();
-        let timestamp_ns = FIRST_TIMESTAMP_NS + u64::from(writer) * TIMESTAMPS_PER_WRITER;
+    pub(crate) fn new(topics: &[String], count: usize) -> Self {
+        let payload = String::from_utf8_lossy(&payload::payload(0)).into_owned();
         let mut lines = String::new();
         for topic in topics.iter().cycle().take(count) {
             // A String takes whatever is written.
             let _ = writeln!(
                 lines,
-                "mqtt,topic={topic} payload=\"{payload}\" {timestamp_ns}"
+                "mqtt,topic={topic} payload=\"{payload}\" {FIRST_TIMESTAMP_NS}"
             );
         }
         let line_len = lines.len() / count.max(1);
@@ -178,12 +174,12 @@ impl Points {
         }
     }
 
-    /// The points as those of the messages `first` and so on of the same writer.
+    /// The points as those of the messages `first` and so on.
     pub(crate) fn numbered_from(&mut self, first: u32) -> &[u8] {
         for (line, number) in self.lines.chunks_exact_mut(self.line_len).zip(first..) {
             let number_at = self.payload_at + NUMBER_AT;
             line[number_at..number_at + 8].copy_from_slice(&payload::letters(number));
-            // Below TIMESTAMPS_PER_WRITER: only the last ten digits of the timestamp change.
+            // Below 10^10: only the last ten digits of the timestamp change.
             let mut left = number;
             let digits_at = self.line_len - 1 - TIMESTAMP_LEN;
             for digit in line[digits_at + 9..self.line_len - 1].iter_mut().rev() {

@@ -32,13 +32,13 @@ impl Process {
     /// # Errors
     /// When it cannot be started, ends, or does not serve in time: with the end of its output.
     pub(crate) fn start(
-        command: &mut Command,
+        command: &Command,
         directory: TempDir,
         mut serves: impl FnMut() -> io::Result<()>,
     ) -> io::Result<Self> {
         let output = File::create(directory.path().join(OUTPUT))?;
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
+        let child = ending_with_the_bench(command)
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -82,6 +82,19 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The same command for a process that the system kills when the bench ends, however that comes: a
+/// signal ends the bench without dropping anything.
+fn ending_with_the_bench(command: &Command) -> Command {
+    let variables = command.get_envs();
+    let mut whole = Command::new("setpriv");
+    whole
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    whole
 }
 
 /// An address on which nobody listens. Another process may take it before it is used; then the
