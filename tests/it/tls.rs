@@ -88,7 +88,7 @@ fn carries_messages_of_every_qos() {
         let publish = ["-t", &topic, "-m", "21.50 °C", "-q", &qos.to_string()];
         Mosquitto::publish_with(&broker, &[&publish[..], &tls].concat()).expect_success();
         let messages = subscriber.messages();
-        assert_eq!(messages, [format!("{topic} {} 0 21.50 °C", qos)]);
+        assert_eq!(messages, [format!("{topic} {qos} 0 21.50 °C")]);
         assert_eq!(influx.payloads(&topic), ["21.50 °C"]);
     }
 }
