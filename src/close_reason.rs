@@ -50,6 +50,8 @@ pub enum CloseReason {
 pub enum EndedBy {
     /// The same client identifier connected once more.
     TakeOver,
+    /// Its user is gone from the password file, or has another password.
+    AccessRevoked,
     /// The server stops.
     Shutdown,
     /// The client reads too slowly, or its connection failed while sending.
@@ -109,6 +111,9 @@ impl fmt::Display for CloseReason {
             Self::Io(error) => write!(f, "connection failed: {error}"),
             Self::Ended(EndedBy::TakeOver) => {
                 f.write_str("another connection took over its client identifier")
+            }
+            Self::Ended(EndedBy::AccessRevoked) => {
+                f.write_str("its user is gone from the password file, or has another password")
             }
             Self::Ended(EndedBy::Shutdown) => f.write_str("server stops"),
             Self::Ended(EndedBy::Outbox) => f.write_str("could not be sent to"),

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use log::{error, info};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use log::{error, info, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::auth::{Access, FileError};
 use crate::broker::{Broker, Clients, Retained, Subscriptions};
+use crate::close_reason::EndedBy;
 use crate::config::{Config, StoreKind};
 use crate::connection;
 use crate::net::Stream;
@@ -47,6 +49,7 @@ impl Server {
     /// # Errors
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        let access = Access::open(&config).map_err(BindError::Access)?;
         let listen = |address: &SocketAddr| {
             TcpListener::bind(address).map_err(|error| BindError::Listen {
                 address: *address,
@@ -58,9 +61,10 @@ impl Server {
             StoreKind::Influx => Some(Store::start(&config).map_err(BindError::Store)?),
             StoreKind::Off => None,
         };
-        let signals = Signals::new([SIGINT, SIGTERM]).map_err(BindError::Signals)?;
+        let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(BindError::Signals)?;
         let broker = Broker {
             store,
+            access,
             clients: Clients::default(),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),
@@ -77,7 +81,8 @@ impl Server {
         })
     }
 
-    /// Serves until the process gets SIGINT or SIGTERM; then stops: what was accepted is stored and
+    /// Serves until the process gets SIGINT or SIGTERM, and reads the password file and the
+    /// access-control file again whenever it gets SIGHUP; then stops: what was accepted is stored and
     /// delivered, and the clients' wills are published.
     ///
     /// # Errors
@@ -95,13 +100,42 @@ impl Server {
                 .spawn(move || accept(&listener, &shared))?;
             info!("[LISTENING] Server is listening on {address}");
         }
-        let signal = self.signals.forever().next();
-        info!("stopping: got signal {}", signal.unwrap_or_default());
         let Shared { broker, shutdown } = &*self.shared;
+        let is_reachable = addresses.iter().any(|address| !address.ip().is_loopback());
+        if let Some(advice) = broker.access.advice(is_reachable) {
+            warn!("{advice}");
+        }
+        for signal in self.signals.forever() {
+            if signal == SIGHUP {
+                reload(broker);
+                continue;
+            }
+            info!("stopping: got signal {signal}");
+            break;
+        }
         shutdown.stop(|| broker.clients.all());
         shutdown.await_the_end();
-        info!("stopped");
+        match broker.access.refused_publishes() {
+            0 => info!("stopped"),
+            count => info!("stopped: {count} messages were refused by the access-control file"),
+        }
         Ok(())
+    }
+}
+
+/// Reads the access files again, and ends the sessions of users that would not be admitted now.
+fn reload(broker: &Broker) {
+    if !broker.access.has_files() {
+        return info!("got SIGHUP: there is no --password-file and no --acl-file to read again");
+    }
+    if let Err(error) = broker.access.reload() {
+        return error!("{error}: the password file and the access-control file stay as they were");
+    }
+    info!("[RELOADED] password file and access-control file were read again");
+    for session in broker.clients.all() {
+        if !broker.access.still_admits(session.principal()) {
+            session.end(EndedBy::AccessRevoked);
+        }
     }
 }
 
@@ -161,6 +195,8 @@ pub enum BindError {
     },
     /// The store.
     Store(StartError),
+    /// The password file or the access-control file.
+    Access(FileError),
     /// Signals cannot be waited for.
     Signals(io::Error),
 }
@@ -170,6 +206,7 @@ impl fmt::Display for BindError {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Store(error) => error.fmt(f),
+            Self::Access(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
         }
     }

@@ -19,6 +19,7 @@ pub use retained::{Retained, RetainedMessage};
 pub use session::{Session, SessionNumber};
 pub use subscriptions::{Subscription, Subscriptions};
 
+use crate::auth::Access;
 use crate::config::Config;
 use crate::store::Store;
 
@@ -27,6 +28,8 @@ use crate::store::Store;
 pub struct Broker {
     /// Where messages are stored; `None` makes it a broker without a store.
     pub store: Option<Store>,
+    /// Who may connect and do what.
+    pub access: Access,
     /// Who is connected.
     pub clients: Clients,
     /// Who gets which message.

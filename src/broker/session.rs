@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Outbox;
+use crate::auth::{Credential, Principal};
 use crate::close_reason::EndedBy;
 use crate::codec::ProtocolVersion;
 
@@ -12,6 +13,7 @@ use crate::codec::ProtocolVersion;
 pub struct Session {
     number: SessionNumber,
     client_id: Arc<str>,
+    principal: Principal,
     version: ProtocolVersion,
     outbox: Arc<Outbox>,
     ended_by: OnceLock<EndedBy>,
@@ -22,12 +24,19 @@ pub struct Session {
 pub struct SessionNumber(u64);
 
 impl Session {
-    /// A new session of the client that `outbox` leads to.
-    pub fn new(client_id: &str, version: ProtocolVersion, outbox: Arc<Outbox>) -> Arc<Self> {
+    /// A new session of the client that `outbox` leads to, which has shown `credential`.
+    pub fn new(
+        client_id: &str,
+        credential: Credential,
+        version: ProtocolVersion,
+        outbox: Arc<Outbox>,
+    ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let client_id: Arc<str> = client_id.into();
         Arc::new(Self {
             number: SessionNumber(NEXT.fetch_add(1, Ordering::Relaxed)),
-            client_id: client_id.into(),
+            principal: Principal::new(credential, Arc::clone(&client_id)),
+            client_id,
             version,
             outbox,
             ended_by: OnceLock::new(),
@@ -42,6 +51,11 @@ impl Session {
     /// The client identifier.
     pub fn client_id(&self) -> &Arc<str> {
         &self.client_id
+    }
+
+    /// Who it is, for questions about its rights.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// The version of MQTT that the client speaks.

@@ -6,13 +6,17 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::error::{Place, Problem};
 use super::given::Given;
+use super::passwd;
 use super::setting::{Kind, Setting};
 use super::table::SETTINGS;
+use crate::auth::passwd::Passwd;
 
 /// What the command line asks for.
 pub(super) enum CommandLine {
     /// To serve, with these settings.
     Serve(Vec<Given>),
+    /// To change a password file.
+    Passwd(Passwd),
     /// To print this text, the help or the version.
     Print(String),
 }
@@ -23,7 +27,10 @@ where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
     match command().try_get_matches_from(args) {
-        Ok(matches) => Ok(CommandLine::Serve(given(&matches))),
+        Ok(matches) => match matches.subcommand_matches(passwd::NAME) {
+            Some(matches) => passwd::read(matches).map(CommandLine::Passwd),
+            None => Ok(CommandLine::Serve(given(&matches))),
+        },
         // The help and the version come as errors as well; those are meant for standard output.
         Err(error) if !error.use_stderr() => Ok(CommandLine::Print(error.render().to_string())),
         Err(error) => Err(Problem::CommandLine {
@@ -43,6 +50,9 @@ fn command() -> Command {
              the file over the default.",
         )
         .max_term_width(100)
+        .subcommand(passwd::command())
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
         .args(
             SETTINGS
                 .iter()

@@ -21,6 +21,7 @@ mod error;
 mod file;
 mod given;
 mod nearest;
+mod passwd;
 mod secret;
 mod setting;
 mod table;
@@ -43,11 +44,15 @@ use given::{Given, Winners};
 use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
-/// What the command line asks the program to do. A subcommand is one more variant.
+use crate::auth::passwd::Passwd;
+
+/// What the command line asks the program to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// To serve with this configuration.
     Serve(Box<Config>),
+    /// To change a password file, and to end.
+    Passwd(Passwd),
     /// To print this text, the help or the version, and to end.
     Print(String),
 }
@@ -62,6 +67,13 @@ pub struct Config {
     pub config_file: Option<PathBuf>,
     /// Where to accept clients; at least one. Port 0 is any free port.
     pub listen: Vec<SocketAddr>,
+
+    /// Who may connect with which password; `None` is anyone who says any name.
+    pub password_file: Option<PathBuf>,
+    /// Who may publish and read what; `None` is everybody everything.
+    pub acl_file: Option<PathBuf>,
+    /// Whether clients without a user name may connect.
+    pub allow_anonymous: bool,
 
     /// Where messages are stored.
     pub store: StoreKind,
@@ -152,6 +164,7 @@ impl Config {
     {
         let flags = match command_line::read(args)? {
             CommandLine::Serve(flags) => flags,
+            CommandLine::Passwd(passwd) => return Ok(Invocation::Passwd(passwd)),
             CommandLine::Print(text) => return Ok(Invocation::Print(text)),
         };
         let variables: Vec<_> = environment.into_iter().collect();
@@ -179,6 +192,9 @@ impl Config {
         Self {
             config_file: None,
             listen: Vec::new(),
+            password_file: None,
+            acl_file: None,
+            allow_anonymous: false,
             store: StoreKind::Off,
             influx_url: String::new(),
             influx_database: String::new(),
@@ -251,7 +267,7 @@ impl Config {
         }
     }
 
-    /// Fills in what depends on variables that are not ours alone.
+    /// Fills in what depends on other settings, or on variables that are not ours alone.
     fn complete(
         &mut self,
         winners: &Winners,
@@ -267,6 +283,9 @@ impl Config {
         // Everyone expects RUST_LOG to win.
         if let Some(filter) = variable("RUST_LOG") {
             self.log_filter = filter.to_string_lossy().into_owned();
+        }
+        if find("allow-anonymous").is_some_and(|setting| winners.of(setting).is_none()) {
+            self.allow_anonymous = self.password_file.is_none();
         }
         if find("data-dir").is_some_and(|setting| winners.of(setting).is_none()) {
             match default_data_dir(variable) {

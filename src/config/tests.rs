@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
+use crate::auth::Algorithm;
+use crate::auth::passwd::Change;
 
 /// Reads settings from these flags, these variables and these files.
 fn read(
@@ -28,7 +30,7 @@ fn read(
 fn config(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) -> Config {
     match read(flags, variables, files).unwrap() {
         Invocation::Serve(config) => *config,
-        Invocation::Print(text) => panic!("expected a configuration, got {text}"),
+        other => panic!("expected a configuration, got {other:?}"),
     }
 }
 
@@ -41,7 +43,7 @@ fn problems(flags: &[&str], variables: &[(&str, &str)], files: &[(&str, &str)]) 
 fn printed(flag: &str) -> String {
     match read(&[flag], &[], &[]).unwrap() {
         Invocation::Print(text) => text,
-        Invocation::Serve(config) => panic!("expected a text, got {config:?}"),
+        other => panic!("expected a text, got {other:?}"),
     }
 }
 
@@ -63,6 +65,9 @@ fn has_these_defaults() {
     let expected = Config {
         config_file: None,
         listen: addresses(&["0.0.0.0:1883"]),
+        password_file: None,
+        acl_file: None,
+        allow_anonymous: true,
         store: StoreKind::Influx,
         influx_url: "http://localhost:8086".to_owned(),
         influx_database: "mqtt_data".to_owned(),
@@ -96,6 +101,9 @@ fn has_these_defaults() {
 fn sets_every_field_from_the_file() {
     let text = r#"
         listen = ["127.0.0.1:0", "[::1]:1884"]
+        password-file = "/users"
+        acl-file = "/acl"
+        allow-anonymous = true
         store = "off"
         influx-url = "http://db:8086/influx/"
         influx-database = "d"
@@ -125,6 +133,9 @@ fn sets_every_field_from_the_file() {
     let expected = Config {
         config_file: Some(PathBuf::from("f.toml")),
         listen: addresses(&["127.0.0.1:0", "[::1]:1884"]),
+        password_file: Some(PathBuf::from("/users")),
+        acl_file: Some(PathBuf::from("/acl")),
+        allow_anonymous: true,
         store: StoreKind::Off,
         influx_url: "http://db:8086/influx".to_owned(),
         influx_database: "d".to_owned(),
@@ -368,7 +379,7 @@ fn names_flag_value_and_reason() {
             &["--prot", "1"],
             "unexpected argument '--prot' found; a similar argument exists: '--port' (see --help)",
         ),
-        (&["1884"], "unexpected argument '1884' found (see --help)"),
+        (&["1884"], "unrecognized subcommand '1884' (see --help)"),
         (
             &["--port"],
             "a value is required for '--port <PORT>' but none was supplied (see --help)",
@@ -538,4 +549,55 @@ fn help_tells_default_unit_and_variable_of_every_flag() {
         !flat.contains("--influx-password "),
         "there is no flag for a secret"
     );
+}
+
+#[test]
+fn lets_anonymous_clients_in_unless_there_is_a_password_file() {
+    let allowed = |flags: &[&str]| config(flags, &[], &[]).allow_anonymous;
+    assert!(allowed(&[]));
+    assert!(allowed(&["--acl-file", "a"]));
+    assert!(!allowed(&["--password-file", "p"]));
+    assert!(allowed(&[
+        "--password-file",
+        "p",
+        "--allow-anonymous",
+        "true"
+    ]));
+    assert!(!allowed(&["--allow-anonymous=false"]));
+}
+
+#[test]
+fn reads_the_command_line_of_passwd() {
+    let passwd = |args: &[&str]| match read(&[&["passwd"], args].concat(), &[], &[]) {
+        Ok(Invocation::Passwd(passwd)) => Ok(passwd),
+        Ok(other) => panic!("expected passwd, got {other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let set = |algorithm, password: Option<&str>, create| Passwd {
+        file: PathBuf::from("f"),
+        user: "bob".to_owned(),
+        change: Change::Set {
+            algorithm,
+            password: password.map(Secret::new),
+            create,
+        },
+    };
+    let default = Algorithm::Sha512Pbkdf2;
+    assert_eq!(passwd(&["f", "bob"]), Ok(set(default, None, false)));
+    assert_eq!(passwd(&["-c", "f", "bob"]), Ok(set(default, None, true)));
+    assert_eq!(
+        passwd(&["-H", "argon2id", "-c", "-b", "f", "bob", "pw"]),
+        Ok(set(Algorithm::Argon2id, Some("pw"), true))
+    );
+    let deleted = passwd(&["-D", "f", "bob"]).unwrap();
+    assert_eq!(deleted.change, Change::Delete);
+    for bad in [
+        &["f"][..],
+        &["-b", "f", "bob"],
+        &["f", "bob", "pw"],
+        &["-D", "-c", "f", "bob"],
+        &["-H", "md5", "f", "bob"],
+    ] {
+        assert!(passwd(bad).is_err(), "{bad:?}");
+    }
 }

@@ -3,10 +3,11 @@
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use crate::auth::{Credential, Refusal};
 use crate::broker::{Broker, Outbox, OutboxLimits, Session};
 use crate::close_reason::CloseReason;
 use crate::codec::{
@@ -30,19 +31,20 @@ pub(crate) fn on_connect<'b>(
     let Some(frame) = next_frame(input.bytes(), None, broker.config.max_packet_size)? else {
         return Err(CloseReason::ClosedByPeer);
     };
-    let connect = match Connect::decode(&frame)
+    let (connect, credential) = match Connect::decode(&frame)
         .map_err(CloseReason::Decode)
         .and_then(|connect| {
             check(&connect, broker)?;
-            Ok(connect)
+            let credential = admit(&connect, broker)?;
+            Ok((connect, credential))
         }) {
-        Ok(connect) => connect,
+        Ok(admitted) => admitted,
         Err(reason) => {
             refuse(&stream, &reason);
             return Err(reason);
         }
     };
-    let connection = accept(&connect, stream, peer, broker);
+    let connection = accept(&connect, credential, stream, peer, broker);
     let len = frame.bytes.len();
     input.consume(len);
     Ok(connection)
@@ -72,6 +74,22 @@ fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
     Ok(())
 }
 
+/// Who the client is, if it may come in.
+fn admit(connect: &Connect<'_>, broker: &Broker) -> Result<Credential, CloseReason> {
+    let deadline = Instant::now() + broker.config.connect_timeout;
+    broker
+        .access
+        .admit(connect.user_name, connect.password, deadline)
+        .map_err(|refusal| CloseReason::Refused {
+            code: match &refusal {
+                Refusal::WrongPassword { .. } => ReasonCode::BadUserNameOrPassword,
+                Refusal::Anonymous => ReasonCode::NotAuthorized,
+                Refusal::Busy => ReasonCode::ServerBusy,
+            },
+            what: format!("CONNECT: {refusal}"),
+        })
+}
+
 /// Tells the client why, where there is a way to say it.
 fn refuse(stream: &Stream, reason: &CloseReason) {
     let code = match reason {
@@ -96,6 +114,7 @@ fn refuse(stream: &Stream, reason: &CloseReason) {
 
 fn accept<'b>(
     connect: &Connect<'_>,
+    credential: Credential,
     stream: Stream,
     peer: SocketAddr,
     broker: &'b Broker,
@@ -114,7 +133,7 @@ fn accept<'b>(
         stream,
         limits,
     ));
-    let session = Session::new(client_id, connect.version, outbox);
+    let session = Session::new(client_id, credential, connect.version, outbox);
 
     let keep_alive = match (connect.keep_alive, broker.config.max_keep_alive) {
         (asked, 0) => asked,

@@ -35,7 +35,13 @@ impl Connection<'_> {
                 code: ReasonCode::TopicNameInvalid,
                 what: format!("PUBLISH: {what}"),
             })?;
-        messages.push(message);
+        // It is acknowledged all the same: MQTT 3.1.1 has no way to refuse one message.
+        if self
+            .publisher
+            .may_write(self.broker, &self.session, &message)
+        {
+            messages.push(message);
+        }
         Ok(())
     }
 }

@@ -93,7 +93,11 @@ impl Connection<'_> {
         let outbox = self.session.outbox();
         let mut bytes = Vec::new();
         let mut count = 0;
+        let principal = self.session.principal();
         for message in self.broker.retained.matching(filter.full) {
+            if !principal.may_read(&self.broker.access, &message.topic) {
+                continue;
+            }
             let publish = Publish {
                 dup: false,
                 qos: QoS::AtMostOnce,

@@ -4,7 +4,7 @@ mod topic_cache;
 
 use std::ops::Range;
 
-use crate::broker::{Broker, FanOut, trim};
+use crate::broker::{Broker, FanOut, Session, trim};
 use crate::codec::{Publish, PublishProperties, QoS};
 use crate::store::StoreError;
 use topic_cache::{TopicCache, TopicIndex};
@@ -73,6 +73,13 @@ impl Publisher {
         })
     }
 
+    /// Whether the client of `session` may publish the message. What it may not is counted, and
+    /// logged once for each topic.
+    pub fn may_write(&mut self, broker: &Broker, session: &Session, message: &Message<'_>) -> bool {
+        self.topics
+            .may_write(message.topic_index, message.topic, broker, session)
+    }
+
     /// Stores, retains and delivers `messages`, whose packets lie in `batch`: first all are stored,
     /// and then they go on in the order they came. When it returns the caller may acknowledge them.
     ///
@@ -108,7 +115,11 @@ impl Publisher {
     }
 
     fn deliver(&mut self, broker: &Broker, batch: &[u8], messages: &[Message<'_>]) {
-        let generation = broker.subscriptions.generation();
+        // Both only grow, so their sum changes whenever one of them does.
+        let generation = broker
+            .subscriptions
+            .generation()
+            .wrapping_add(broker.access.epoch());
         for run in messages.chunk_by(|one, next| one.topic_index == next.topic_index) {
             let Some(first) = run.first() else {
                 continue;

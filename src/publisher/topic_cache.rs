@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use log::warn;
 
-use crate::broker::{Broker, Subscription};
+use crate::broker::{Broker, Session, Subscription};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::series::Series;
@@ -26,9 +27,20 @@ pub(super) struct TopicIndex(u32);
 #[derive(Debug)]
 struct CachedTopic {
     series: Option<Series>,
-    /// Of the subscription table when `subscribers` were looked up; `None` before.
+    /// Whether the publisher may publish to it.
+    writable: Option<Writable>,
+    /// Of the subscription table and the access files when `subscribers` were looked up; `None`
+    /// before.
     generation: Option<u64>,
     subscribers: Vec<Subscription>,
+}
+
+/// What the access files said.
+#[derive(Debug)]
+struct Writable {
+    /// Of the access files when they were asked.
+    epoch: u64,
+    may: bool,
 }
 
 /// Enough for some thousand topics; a client thread that uses so many holds this much.
@@ -52,6 +64,7 @@ impl TopicCache {
         self.weight += 2 * topic.len() + size_of::<CachedTopic>() + 64;
         self.topics.push(CachedTopic {
             series,
+            writable: None,
             generation: None,
             subscribers: Vec::new(),
         });
@@ -70,7 +83,39 @@ impl TopicCache {
             .expect("entered with the store that asks")
     }
 
-    /// Who gets messages of the topic, as of `generation` or later.
+    /// Whether the client of `session` may publish to the topic. If not, that is counted, and logged
+    /// when it is new.
+    pub(super) fn may_write(
+        &mut self,
+        index: TopicIndex,
+        topic: &str,
+        broker: &Broker,
+        session: &Session,
+    ) -> bool {
+        let access = &broker.access;
+        let cached = &mut self.topics[index.0 as usize];
+        let epoch = access.epoch();
+        let may = match &cached.writable {
+            Some(there) if there.epoch == epoch => there.may,
+            before => {
+                let may = session.principal().may_write(access, topic);
+                if !may && before.as_ref().is_none_or(|before| before.may) {
+                    warn!(
+                        "{}: may not publish to {topic:?}: neither stored nor delivered",
+                        session.outbox().name()
+                    );
+                }
+                cached.writable = Some(Writable { epoch, may });
+                may
+            }
+        };
+        if !may {
+            access.count_refused_publish();
+        }
+        may
+    }
+
+    /// Who gets messages of the topic and may read it, as of `generation` or later.
     pub(super) fn subscribers(
         &mut self,
         index: TopicIndex,
@@ -82,6 +127,10 @@ impl TopicCache {
         if cached.generation != Some(generation) {
             self.weight -= size_of_val(cached.subscribers.as_slice());
             cached.subscribers = broker.subscriptions.matching(topic);
+            cached.subscribers.retain(|subscription| {
+                let principal = subscription.session.principal();
+                principal.may_read(&broker.access, topic)
+            });
             cached.generation = Some(generation);
             self.weight += size_of_val(cached.subscribers.as_slice());
         }
