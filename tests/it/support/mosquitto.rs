@@ -24,20 +24,39 @@ impl Mosquitto {
 
     /// Runs `mosquitto_pub` with arguments of its own.
     pub(crate) fn publish_with(broker: &Broker, args: &[&str]) -> Self {
-        let mut command = Command::new("mosquitto_pub");
-        command.args(to(broker)).args(args);
+        let to = to(broker);
+        let to = to.each_ref().map(String::as_str);
+        Self::run("mosquitto_pub", &[&to, args].concat())
+    }
+
+    /// Runs one of the clients with these arguments alone.
+    pub(super) fn run(name: &'static str, args: &[&str]) -> Self {
+        let mut command = Command::new(name);
+        command.args(args);
         Self {
-            process: Process::spawn("mosquitto_pub", "mosquitto-clients", &mut command),
+            process: Process::spawn(name, "mosquitto-clients", &mut command),
         }
     }
 
     /// Subscribes, waits until the broker has granted it, and listens for `count` messages.
     pub(crate) fn subscribe(broker: &Broker, filter: &str, qos: u8, count: usize) -> Self {
+        Self::subscribe_with(broker, &[], filter, qos, count)
+    }
+
+    /// Like [`Mosquitto::subscribe`], with more arguments.
+    pub(crate) fn subscribe_with(
+        broker: &Broker,
+        args: &[&str],
+        filter: &str,
+        qos: u8,
+        count: usize,
+    ) -> Self {
         // Into a pipe it prints in blocks, which would hide the line that is waited for.
         let mut command = Command::new("stdbuf");
         command
             .args(["-oL", "mosquitto_sub", "-d"])
-            .args(to(broker));
+            .args(to(broker))
+            .args(args);
         command.args([
             "-t",
             filter,
@@ -59,6 +78,16 @@ impl Mosquitto {
             status.success(),
             "{status}\n{}",
             self.process.log.lines().join("\n")
+        );
+    }
+
+    /// Waits until it ends, which must be with a failure that it tells with `reason`.
+    pub(crate) fn expect_failure(mut self, reason: &str) {
+        let status = self.process.wait();
+        let said = self.process.log.lines().join("\n");
+        assert!(
+            !status.success() && said.contains(reason),
+            "{status}\n{said}"
         );
     }
 

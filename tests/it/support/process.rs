@@ -8,6 +8,7 @@ use super::log::Log;
 /// The signals that tests send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
+    HangUp,
     Interrupt,
     Terminate,
     Stop,
@@ -44,6 +45,7 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         let name = match signal {
+            Signal::HangUp => "HUP",
             Signal::Interrupt => "INT",
             Signal::Terminate => "TERM",
             Signal::Stop => "STOP",

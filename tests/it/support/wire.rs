@@ -235,7 +235,7 @@ impl Wire {
 }
 
 /// The length of the packet at the start of `bytes`, if all of it is there.
-fn first_packet_length(bytes: &[u8]) -> Option<usize> {
+pub(super) fn first_packet_length(bytes: &[u8]) -> Option<usize> {
     let digits = bytes.get(1..)?;
     let end = digits.iter().position(|digit| digit & 0x80 == 0)?;
     let length = digits[..=end]
