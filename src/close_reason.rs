@@ -55,6 +55,8 @@ pub enum CloseReason {
 pub enum EndedBy {
     /// The same client identifier connected once more.
     TakeOver,
+    /// Its user is gone from the password file, or has another password.
+    AccessRevoked,
     /// The server stops.
     Shutdown,
     /// Its queue is full, and the settings say that it is to be disconnected.
@@ -85,6 +87,7 @@ impl CloseReason {
             Self::Ended(EndedBy::TakeOver) => ReasonCode::SessionTakenOver, // [MQTT-3.1.4-3]
             Self::Ended(EndedBy::Shutdown) => ReasonCode::ServerShuttingDown,
             Self::Ended(EndedBy::QueueFull) => ReasonCode::QuotaExceeded,
+            Self::Ended(EndedBy::AccessRevoked) => ReasonCode::NotAuthorized,
             Self::KeepAliveExpired { .. } => ReasonCode::KeepAliveTimeout,
             Self::Decode(error) => error.reason_code(),
             Self::Refused { code, .. } => *code,
@@ -168,6 +171,9 @@ impl fmt::Display for CloseReason {
             Self::Io(error) => write!(f, "connection failed: {error}"),
             Self::Ended(EndedBy::TakeOver) => {
                 f.write_str("another connection took over its client identifier")
+            }
+            Self::Ended(EndedBy::AccessRevoked) => {
+                f.write_str("its user is gone from the password file, or has another password")
             }
             Self::Ended(EndedBy::Shutdown) => f.write_str("server stops"),
             Self::Ended(EndedBy::QueueFull) => f.write_str("its queue is full"),

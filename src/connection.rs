@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, log_enabled};
+use log::{debug, log_enabled, warn};
 
 use crate::broker::{Broker, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
@@ -60,6 +60,7 @@ impl SessionExpiry {
 /// A will, as the PUBLISH packet of MQTT 5.0 that the client would have sent.
 #[derive(Debug)]
 pub(crate) struct Will {
+    pub(crate) topic: Box<str>,
     pub(crate) packet: Box<[u8]>,
     /// How long after the end of the connection it is published [MQTT-3.1.3-9], in seconds.
     pub(crate) delay: u32,
@@ -290,7 +291,10 @@ impl<'b> Connection<'b> {
     /// Takes the client out of everything, and sees to its will.
     fn end(&mut self, reason: &CloseReason, shutdown: &Shutdown) {
         let stops = matches!(reason, CloseReason::Ended(EndedBy::Shutdown));
-        let will = self.will.take().filter(|_| reason.publishes_will());
+        let will = self
+            .will
+            .take()
+            .filter(|will| reason.publishes_will() && self.may_publish(will));
         let (will_now, will_later) = match will {
             // [MQTT-3.1.3-9] the will is due at the end of the session at the latest.
             Some(will) if will.delay > 0 && self.expiry > SessionExpiry::AT_ONCE && !stops => {
@@ -334,6 +338,18 @@ impl<'b> Connection<'b> {
         if self.expiry < SessionExpiry::NEVER {
             set(self.expiry.0, WhatIsDue::Expiry);
         }
+    }
+
+    fn may_publish(&self, will: &Will) -> bool {
+        let may = self.link.may_write(&will.topic);
+        if !may {
+            warn!(
+                "{}: may not publish to {:?}: its will is dropped",
+                self.name(),
+                will.topic
+            );
+        }
+        may
     }
 
     fn publish_will(&mut self, will: Option<Will>) {

@@ -1,5 +1,6 @@
 //! An MQTT broker that stores every message in InfluxDB before it delivers or acknowledges it.
 
+pub mod auth;
 pub mod broker;
 pub mod close_reason;
 pub mod codec;

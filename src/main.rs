@@ -13,6 +13,15 @@ use mqtt_server::task;
 fn main() -> ExitCode {
     let config = match Config::from_process() {
         Ok(Invocation::Serve(config)) => config,
+        Ok(Invocation::Passwd(passwd)) => {
+            return match passwd.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    say(&error);
+                    ExitCode::FAILURE
+                }
+            };
+        }
         Ok(Invocation::Print(text)) => {
             // A reader that has gone, as in `--help | head`, is no failure.
             let _ = io::stdout().write_all(text.as_bytes());

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use log::{error, info};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::auth::{Access, FileError};
 use crate::broker::{Broker, WhatIsDue};
+use crate::close_reason::EndedBy;
 use crate::config::{Config, Listen, Scheme, StoreKind};
 use crate::connection;
 use crate::net::{Acceptor, Certificates, TlsFileError, TlsFiles};
@@ -68,6 +70,7 @@ impl Server {
     /// # Errors
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        let access = Access::open(&config).map_err(BindError::Access)?;
         let certificates = certificates(&config).map_err(BindError::Tls)?;
         let websocket_path: Arc<str> = config.websocket_path.as_str().into();
         let listen = |&Listen { scheme, address }: &Listen| {
@@ -95,7 +98,7 @@ impl Server {
             StoreKind::Off => None,
         };
         let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(BindError::Signals)?;
-        let broker = Broker::start(config, store, state).map_err(BindError::State)?;
+        let broker = Broker::start(config, access, store, state).map_err(BindError::State)?;
         let shared = Arc::new(Shared {
             broker,
             shutdown: Shutdown::default(),
@@ -137,12 +140,19 @@ impl Server {
         thread::Builder::new()
             .name("timers".into())
             .spawn(move || run_timers(&shared.broker))?;
-        let signal = await_the_end(&mut self.signals, &self.on_hangup);
-        info!("stopping: got signal {signal}");
+        let is_reachable = addresses.iter().any(|address| !address.ip().is_loopback());
         let Shared { broker, shutdown } = &*self.shared;
+        if let Some(advice) = broker.access.advice(is_reachable) {
+            warn!("{advice}");
+        }
+        let signal = await_the_end(&mut self.signals, &self.on_hangup, broker);
+        info!("stopping: got signal {signal}");
         shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
-        info!("stopped");
+        match broker.access.refused_publishes() {
+            0 => info!("stopped"),
+            count => info!("stopped: {count} messages were refused by the access-control file"),
+        }
         Ok(())
     }
 }
@@ -168,16 +178,33 @@ fn run_timers(broker: &Broker) {
 }
 
 /// Serves the signals until one of them is to end the server; returns it.
-fn await_the_end(signals: &mut Signals, on_hangup: &Reloads) -> i32 {
+fn await_the_end(signals: &mut Signals, on_hangup: &Reloads, broker: &Broker) -> i32 {
     for signal in signals.forever() {
         if signal != SIGHUP {
             return signal;
         }
         info!("got SIGHUP: reading files again");
         on_hangup.0.iter().for_each(|reload| reload());
+        reload_access(broker);
     }
     // There is always one more signal to wait for.
     0
+}
+
+/// Reads the access files again, and ends the connections of users that would not be admitted now.
+fn reload_access(broker: &Broker) {
+    if !broker.access.has_files() {
+        return info!("there is no --password-file and no --acl-file to read again");
+    }
+    if let Err(error) = broker.access.reload() {
+        return error!("{error}: the password file and the access-control file stay as they were");
+    }
+    info!("[RELOADED] password file and access-control file were read again");
+    for link in broker.sessions.links() {
+        if !broker.access.still_admits(link.principal()) {
+            link.end(EndedBy::AccessRevoked);
+        }
+    }
 }
 
 /// What encrypted listeners need, if there are any.
@@ -256,6 +283,8 @@ pub enum BindError {
         /// Why it is not.
         error: io::Error,
     },
+    /// The password file or the access-control file.
+    Access(FileError),
     /// The data folder.
     State(StateError),
     /// The files for TLS.
@@ -270,6 +299,7 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Access(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),

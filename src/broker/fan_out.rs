@@ -127,7 +127,10 @@ impl FanOut {
         }
         for share in &matching.shares {
             for publication in &mut *run {
-                let Some(receiver) = share.pick() else {
+                let may_read =
+                    |session: &Session| session.link().is_none_or(|link| link.may_read(topic));
+                let Some(receiver) = share.pick().filter(|receiver| may_read(&receiver.session))
+                else {
                     continue;
                 };
                 let index = self.parcel_for(&receiver.session);

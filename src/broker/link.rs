@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Outbox;
+use crate::auth::{Access, Principal};
 use crate::close_reason::EndedBy;
 use crate::codec::ProtocolVersion;
 
@@ -11,6 +12,8 @@ use crate::codec::ProtocolVersion;
 pub struct Link {
     outbox: Arc<Outbox>,
     terms: Terms,
+    principal: Principal,
+    access: Arc<Access>,
     ended_by: OnceLock<EndedBy>,
 }
 
@@ -28,11 +31,18 @@ pub struct Terms {
 }
 
 impl Link {
-    /// The way through `outbox`.
-    pub fn new(outbox: Arc<Outbox>, terms: Terms) -> Arc<Self> {
+    /// The way through `outbox` to the client that `principal` is, by the files of `access`.
+    pub fn new(
+        outbox: Arc<Outbox>,
+        terms: Terms,
+        principal: Principal,
+        access: &Arc<Access>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             outbox,
             terms,
+            principal,
+            access: Arc::clone(access),
             ended_by: OnceLock::new(),
         })
     }
@@ -45,6 +55,21 @@ impl Link {
     /// What it takes.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whether the client may publish to `topic`, by the files as they are now.
+    pub fn may_write(&self, topic: &str) -> bool {
+        !self.access.restricts() || self.principal.may_write(&self.access, topic)
+    }
+
+    /// Whether a message for `topic` may be delivered to the client, by the files as they are now.
+    pub fn may_read(&self, topic: &str) -> bool {
+        !self.access.restricts() || self.principal.may_read(&self.access, topic)
     }
 
     /// Ends the connection from another thread than its own: that one wakes, finds the end of its

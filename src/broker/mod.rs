@@ -30,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::info;
 
+use crate::auth::Access;
 use crate::config::Config;
 use crate::lock::lock;
 use crate::message::Message;
@@ -42,6 +43,8 @@ use crate::topic::SubscriptionFilter;
 pub struct Broker {
     /// Where messages are stored; `None` makes it a broker without a store.
     pub store: Option<Store>,
+    /// Who may connect and do what.
+    pub access: Arc<Access>,
     /// Who is connected, or will come back.
     pub sessions: Sessions,
     /// Who gets which message.
@@ -63,6 +66,7 @@ impl Broker {
     /// When the state cannot be read, or the keeper's thread cannot be started.
     pub fn start(
         config: Config,
+        access: Access,
         store: Option<Store>,
         state: Arc<Mutex<State>>,
     ) -> Result<Self, StateError> {
@@ -80,6 +84,7 @@ impl Broker {
         };
         let broker = Self {
             store,
+            access: Arc::new(access),
             sessions: Sessions::new(limits, Arc::clone(&keeper)),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),

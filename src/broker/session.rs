@@ -592,6 +592,7 @@ impl Session {
             ..
         } = *link.terms();
         let window = receive_max.min(self.limits.in_flight_max);
+        let may_read = |topic: &str| link.may_read(topic);
         let queued = link.outbox().queued_bytes();
         let now = SystemTime::now();
         let mut count = 0;
@@ -608,7 +609,9 @@ impl Session {
                     None
                 }
                 Some(ToSend::Publish(packet_id, delivery)) => {
-                    match packet(packet_id, delivery, now)
+                    match may_read(&delivery.message.topic)
+                        .then(|| packet(packet_id, delivery, now))
+                        .flatten()
                         .filter(|it| it.encoded_len(version) <= packet_len_max)
                     {
                         Some(publish) => {

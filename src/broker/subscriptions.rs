@@ -94,6 +94,11 @@ impl Subscriptions {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Makes publishers look again who gets what: somebody has other rights than before.
+    pub fn touch(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Enters a subscription; one of the same session to the same filter is replaced
     /// [MQTT-3.8.4-3].
     pub fn subscribe(&self, filter: &SubscriptionFilter<'_>, subscription: Subscription) {

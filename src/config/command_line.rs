@@ -6,14 +6,18 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::error::{Place, Problem};
 use super::given::Given;
+use super::passwd;
 use super::setting::{Kind, Setting};
 use super::table::{SETTINGS, find};
 use super::task::{SETTINGS_OF_TASKS, Task, commands, task};
+use crate::auth::passwd::Passwd;
 
 /// What the command line asks for.
 pub(super) enum CommandLine {
     /// To serve, or to do a task instead, with these settings.
     Run(Vec<Given>, Option<Task>),
+    /// To change a password file.
+    Passwd(Passwd),
     /// To print this text, the help or the version.
     Print(String),
 }
@@ -24,7 +28,10 @@ where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
     match command().try_get_matches_from(args) {
-        Ok(matches) => Ok(CommandLine::Run(given_anywhere(&matches), task(&matches))),
+        Ok(matches) => match matches.subcommand_matches(passwd::NAME) {
+            Some(matches) => passwd::read(matches).map(CommandLine::Passwd),
+            None => Ok(CommandLine::Run(given_anywhere(&matches), task(&matches))),
+        },
         // The help and the version come as errors as well; those are meant for standard output.
         Err(error) if !error.use_stderr() => Ok(CommandLine::Print(error.render().to_string())),
         Err(error) => Err(Problem::CommandLine {
@@ -44,6 +51,8 @@ fn command() -> Command {
              the file over the default.",
         )
         .max_term_width(100)
+        .subcommand(passwd::command())
+        .disable_help_subcommand(true)
         .args(
             SETTINGS
                 .iter()

@@ -22,6 +22,7 @@ mod file;
 mod given;
 mod listen;
 mod nearest;
+mod passwd;
 mod secret;
 mod setting;
 mod table;
@@ -48,6 +49,8 @@ use given::{Given, Winners};
 use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
+use crate::auth::passwd::Passwd;
+
 /// What the command line asks the program to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -55,6 +58,8 @@ pub enum Invocation {
     Serve(Box<Config>),
     /// To do this instead with the data folder of this configuration.
     Task(Box<Config>, Task),
+    /// To change a password file, and to end.
+    Passwd(Passwd),
     /// To print this text, the help or the version, and to end.
     Print(String),
 }
@@ -81,6 +86,13 @@ pub struct Config {
     pub tls_client_identity: ClientIdentity,
     /// The path of WebSockets; begins with a slash.
     pub websocket_path: String,
+
+    /// Who may connect with which password; `None` is anyone who says any name.
+    pub password_file: Option<PathBuf>,
+    /// Who may publish and read what; `None` is everybody everything.
+    pub acl_file: Option<PathBuf>,
+    /// Whether clients without a user name may connect.
+    pub allow_anonymous: bool,
 
     /// Where messages are stored.
     pub store: StoreKind,
@@ -179,6 +191,7 @@ impl Config {
     {
         let (flags, task) = match command_line::read(args)? {
             CommandLine::Run(flags, task) => (flags, task),
+            CommandLine::Passwd(passwd) => return Ok(Invocation::Passwd(passwd)),
             CommandLine::Print(text) => return Ok(Invocation::Print(text)),
         };
         let variables: Vec<_> = environment.into_iter().collect();
@@ -217,6 +230,9 @@ impl Config {
             tls_client_cert: ClientCertificate::None,
             tls_client_identity: ClientIdentity::None,
             websocket_path: String::new(),
+            password_file: None,
+            acl_file: None,
+            allow_anonymous: false,
             store: StoreKind::Off,
             influx_url: String::new(),
             influx_database: String::new(),
@@ -293,7 +309,7 @@ impl Config {
         }
     }
 
-    /// Fills in what depends on variables that are not ours alone.
+    /// Fills in what depends on other settings, or on variables that are not ours alone.
     fn complete(
         &mut self,
         winners: &Winners,
@@ -309,6 +325,9 @@ impl Config {
         // Everyone expects RUST_LOG to win.
         if let Some(filter) = variable("RUST_LOG") {
             self.log_filter = filter.to_string_lossy().into_owned();
+        }
+        if find("allow-anonymous").is_some_and(|setting| winners.of(setting).is_none()) {
+            self.allow_anonymous = self.password_file.is_none();
         }
         if find("data-dir").is_some_and(|setting| winners.of(setting).is_none()) {
             match default_data_dir(variable) {

@@ -150,6 +150,47 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "password-file",
+        group: ACCESS,
+        value_name: "FILE",
+        unit: "file in the format of mosquitto_passwd",
+        help: "Let in who knows a password in FILE. \"mqtt-server passwd\" writes it, \
+               mosquitto_passwd too. SIGHUP reads it again: users that are gone or have another \
+               password are disconnected then",
+        apply: |config, value| {
+            config.password_file = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "acl-file",
+        group: ACCESS,
+        value_name: "FILE",
+        unit: "file with the syntax of Mosquitto's acl_file",
+        help: "Let clients publish and read what FILE grants them, and nothing else. Its lines are \
+               user NAME, topic [read|write|readwrite|deny] FILTER, and pattern with %u and %c in \
+               the filter. SIGHUP reads it again",
+        apply: |config, value| {
+            config.acl_file = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "allow-anonymous",
+        group: ACCESS,
+        value_name: "BOOL",
+        default: DefaultValue::Computed("true, and false with --password-file"),
+        unit: "true or false",
+        help: "Let clients in that say no user name",
+        apply: |config, value| {
+            config.allow_anonymous = value::switch(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "store",
         group: INFLUXDB,
         value_name: "STORE",
@@ -584,6 +625,7 @@ const SIZE_ON_DISK_MAX: usize = 16 << 40;
 
 const LISTENING: Option<&str> = Some("Listening");
 const TLS: Option<&str> = Some("TLS, for listeners with mqtts:// or wss://");
+const ACCESS: Option<&str> = Some("Who may do what");
 const INFLUXDB: Option<&str> = Some("InfluxDB");
 const STORED: Option<&str> = Some("What is stored");
 const LIMITS: Option<&str> = Some("Limits, each for one client");

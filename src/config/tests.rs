@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
+use crate::auth::Algorithm;
+use crate::auth::passwd::Change;
 
 /// Reads settings from these flags, these variables and these files.
 fn read(
@@ -73,6 +75,9 @@ fn has_these_defaults() {
         tls_client_cert: ClientCertificate::None,
         tls_client_identity: ClientIdentity::None,
         websocket_path: "/mqtt".to_owned(),
+        password_file: None,
+        acl_file: None,
+        allow_anonymous: true,
         store: StoreKind::Influx,
         influx_url: "http://localhost:8086".to_owned(),
         influx_database: "mqtt_data".to_owned(),
@@ -116,6 +121,9 @@ fn sets_every_field_from_the_file() {
         tls-client-cert = "optional"
         tls-client-identity = "san"
         websocket-path = "/w"
+        password-file = "/users"
+        acl-file = "/acl"
+        allow-anonymous = true
         store = "off"
         influx-url = "http://db:8086/influx/"
         influx-database = "d"
@@ -155,6 +163,9 @@ fn sets_every_field_from_the_file() {
         tls_client_cert: ClientCertificate::Optional,
         tls_client_identity: ClientIdentity::San,
         websocket_path: "/w".to_owned(),
+        password_file: Some(PathBuf::from("/users")),
+        acl_file: Some(PathBuf::from("/acl")),
+        allow_anonymous: true,
         store: StoreKind::Off,
         influx_url: "http://db:8086/influx".to_owned(),
         influx_database: "d".to_owned(),
@@ -658,4 +669,55 @@ fn help_tells_default_unit_and_variable_of_every_flag() {
         !flat.contains("--influx-password "),
         "there is no flag for a secret"
     );
+}
+
+#[test]
+fn lets_anonymous_clients_in_unless_there_is_a_password_file() {
+    let allowed = |flags: &[&str]| config(flags, &[], &[]).allow_anonymous;
+    assert!(allowed(&[]));
+    assert!(allowed(&["--acl-file", "a"]));
+    assert!(!allowed(&["--password-file", "p"]));
+    assert!(allowed(&[
+        "--password-file",
+        "p",
+        "--allow-anonymous",
+        "true"
+    ]));
+    assert!(!allowed(&["--allow-anonymous=false"]));
+}
+
+#[test]
+fn reads_the_command_line_of_passwd() {
+    let passwd = |args: &[&str]| match read(&[&["passwd"], args].concat(), &[], &[]) {
+        Ok(Invocation::Passwd(passwd)) => Ok(passwd),
+        Ok(other) => panic!("expected passwd, got {other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let set = |algorithm, password: Option<&str>, create| Passwd {
+        file: PathBuf::from("f"),
+        user: "bob".to_owned(),
+        change: Change::Set {
+            algorithm,
+            password: password.map(Secret::new),
+            create,
+        },
+    };
+    let default = Algorithm::Sha512Pbkdf2;
+    assert_eq!(passwd(&["f", "bob"]), Ok(set(default, None, false)));
+    assert_eq!(passwd(&["-c", "f", "bob"]), Ok(set(default, None, true)));
+    assert_eq!(
+        passwd(&["-H", "argon2id", "-c", "-b", "f", "bob", "pw"]),
+        Ok(set(Algorithm::Argon2id, Some("pw"), true))
+    );
+    let deleted = passwd(&["-D", "f", "bob"]).unwrap();
+    assert_eq!(deleted.change, Change::Delete);
+    for bad in [
+        &["f"][..],
+        &["-b", "f", "bob"],
+        &["f", "bob", "pw"],
+        &["-D", "-c", "f", "bob"],
+        &["-H", "md5", "f", "bob"],
+    ] {
+        assert!(passwd(bad).is_err(), "{bad:?}");
+    }
 }

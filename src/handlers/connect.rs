@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::publish::TOPIC_ALIAS_MAX;
+use crate::auth::{Credential, Principal, Refusal};
 use crate::broker::{Attached, Broker, Link, Opened, Outbox, OutboxLimits, Session, Terms};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{
@@ -39,10 +40,17 @@ pub(crate) fn on_connect<'b>(
     };
     let len = frame.bytes.len();
     let connect = Connect::decode(&frame).map_err(CloseReason::Decode);
-    let checked = connect.and_then(|connect| check(&connect, broker).map(|()| connect));
-    match checked {
-        Ok(connect) => {
-            let connection = accept(&connect, stream, peer, broker)?;
+    let admitted = connect.and_then(|connect| {
+        check(&connect, broker)?;
+        let credential = match stream.identity() {
+            Some(name) => Credential::certified(name),
+            None => admit(&connect, broker)?,
+        };
+        Ok((connect, credential))
+    });
+    match admitted {
+        Ok((connect, credential)) => {
+            let connection = accept(&connect, credential, stream, peer, broker)?;
             input.consume(len);
             Ok(connection)
         }
@@ -84,6 +92,22 @@ fn check(connect: &Connect<'_>, broker: &Broker) -> Result<(), CloseReason> {
     Ok(())
 }
 
+/// Who the client is, if it may come in.
+fn admit(connect: &Connect<'_>, broker: &Broker) -> Result<Credential, CloseReason> {
+    let deadline = Instant::now() + broker.config.connect_timeout;
+    broker
+        .access
+        .admit(connect.user_name, connect.password, deadline)
+        .map_err(|refusal| CloseReason::Refused {
+            code: match &refusal {
+                Refusal::WrongPassword { .. } => ReasonCode::BadUserNameOrPassword,
+                Refusal::Anonymous => ReasonCode::NotAuthorized,
+                Refusal::Busy => ReasonCode::ServerBusy,
+            },
+            what: format!("CONNECT: {refusal}"),
+        })
+}
+
 /// Tells the client why, where there is a way to say it.
 fn refuse(stream: &Stream, frame: &Frame<'_>, reason: &CloseReason) {
     let version = match reason {
@@ -123,6 +147,7 @@ fn refuse(stream: &Stream, frame: &Frame<'_>, reason: &CloseReason) {
 
 fn accept<'b>(
     connect: &Connect<'_>,
+    credential: Credential,
     stream: Stream,
     peer: SocketAddr,
     broker: &'b Broker,
@@ -137,7 +162,8 @@ fn accept<'b>(
         stream,
         outbox_limits(broker),
     );
-    let link = Link::new(Arc::new(outbox), terms(connect));
+    let principal = Principal::new(credential, client_id.into());
+    let link = Link::new(Arc::new(outbox), terms(connect), principal, &broker.access);
     let connack = |session_present| {
         let properties = ConnAckProperties {
             maximum_packet_size: u32::try_from(broker.config.max_packet_size).ok(),
@@ -216,7 +242,13 @@ fn open_session(
         }
         let kept = kept(&session);
         match session.attach(link, &connack(is_present), kept) {
-            Attached::Yes => return Ok(session),
+            Attached::Yes => {
+                if is_present && broker.access.restricts() {
+                    // It may be another user than before.
+                    broker.subscriptions.touch();
+                }
+                return Ok(session);
+            }
             // It ended between the two calls: there will be a new one.
             Attached::Discarded => {}
             Attached::Taken(old) => {
@@ -280,6 +312,7 @@ fn will(will: &crate::codec::Will<'_>) -> Will {
     let mut packet = Vec::with_capacity(publish.encoded_len(ProtocolVersion::V5));
     publish.encode(ProtocolVersion::V5, &mut packet);
     Will {
+        topic: will.topic.as_str().into(),
         packet: packet.into_boxed_slice(),
         delay: will.properties.will_delay_interval.unwrap_or(0),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::PendingAck;
 use crate::broker::{Publication, Receipt};
 use crate::close_reason::CloseReason;
-use crate::codec::{AckType, PacketId, PayloadFormat, Publish, QoS, ReasonCode};
+use crate::codec::{AckType, PacketId, PayloadFormat, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::connection::Connection;
 
 /// The highest topic alias that a client may use [MQTT-3.2.2-18]. Each is a topic that is kept.
@@ -38,6 +38,22 @@ impl Connection<'_> {
             self.acknowledge(publish.qos, packet_id, code, false);
             return Ok(());
         }
+        let version = self.version();
+        let mut message = self
+            .publisher
+            .take_in(self.broker, publish, topic, version, place)
+            .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
+        if !self.publisher.may_write(self.broker, &self.link, &message) {
+            if let Some(packet_id) = publish.packet_id {
+                let code = match version {
+                    ProtocolVersion::V5 => ReasonCode::NotAuthorized,
+                    // [MQTT-3.3.5-2 in 3.1.1] which has no way to refuse one message.
+                    ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => ReasonCode::Success,
+                };
+                self.acknowledge(publish.qos, packet_id, code, false);
+            }
+            return Ok(());
+        }
         let exactly_once = publish
             .packet_id
             .filter(|_| publish.qos == QoS::ExactlyOnce);
@@ -61,11 +77,6 @@ impl Connection<'_> {
         if let Some(packet_id) = publish.packet_id {
             self.acknowledge(publish.qos, packet_id, ReasonCode::Success, true);
         }
-        let version = self.version();
-        let mut message = self
-            .publisher
-            .take_in(self.broker, publish, topic, version, place)
-            .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
         message.exactly_once = exactly_once;
         message.timestamp_ns = timestamp_ns;
         messages.push(message);

@@ -116,6 +116,7 @@ impl Connection<'_> {
             .retained
             .matching(filter.filter.as_str())
             .into_iter()
+            .filter(|message| self.link.may_read(&message.topic))
             .partition(|message| message.qos.min(filter.qos) == QoS::AtMostOnce);
         self.session
             .deliver_all(acknowledged.into_iter().map(|message| Delivery {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use log::{error, info};
 
-use crate::broker::{Broker, FanOut, Publication, Session, trim};
+use crate::broker::{Broker, FanOut, Link, Publication, Session, trim};
 use crate::codec::{ProtocolVersion, Publish, PublishProperties, QoS, next_frame};
 use crate::state::{Change, StateError};
 use crate::store::{Point, StoreError};
@@ -56,6 +56,12 @@ impl Publisher {
             exactly_once: None,
             kept: None,
         })
+    }
+
+    /// Whether the client that `link` leads to may publish the message. What it may not is counted,
+    /// and logged once for each topic.
+    pub fn may_write(&mut self, broker: &Broker, link: &Link, message: &Publication<'_>) -> bool {
+        self.topics.may_write(message.topic_index, broker, link)
     }
 
     /// Stores, retains and delivers `messages`, whose packets lie in `batch`: first all are stored,
@@ -177,7 +183,11 @@ impl Publisher {
         session: Option<&Session>,
         mut changes: Vec<Change>,
     ) -> Result<(), PublishError> {
-        let generation = broker.subscriptions.generation();
+        // Both only grow, so their sum changes whenever one of them does.
+        let generation = broker
+            .subscriptions
+            .generation()
+            .wrapping_add(broker.access.epoch());
         let publisher = session.map(Session::number);
         for run in messages.chunk_by_mut(|one, next| one.topic_index == next.topic_index) {
             let Some(first) = run.first() else {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use log::warn;
 
-use crate::broker::{Broker, Matching, TopicIndex};
+use crate::broker::{Broker, Link, Matching, TopicIndex};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::series::Series;
@@ -24,13 +25,23 @@ pub(super) struct TopicCache {
 struct CachedTopic {
     name: Arc<str>,
     series: Option<Series>,
-    /// Of the subscription table when `matching` was looked up; `None` before.
+    /// Whether the publisher may publish to it.
+    writable: Option<Writable>,
+    /// Of the subscription table and the access files when `matching` was looked up; `None` before.
     generation: Option<u64>,
     matching: Matching,
 }
 
 /// Enough for some thousand topics; a client thread that uses so many holds this much.
 const WEIGHT_MAX: usize = 1024 * 1024;
+
+/// What the access files said.
+#[derive(Debug)]
+struct Writable {
+    /// Of the access files when they were asked.
+    epoch: u64,
+    may: bool,
+}
 
 impl TopicCache {
     /// Finds the topic, or checks it against the limits and enters it.
@@ -54,6 +65,7 @@ impl TopicCache {
         self.topics.push(CachedTopic {
             name,
             series,
+            writable: None,
             generation: None,
             matching,
         });
@@ -76,6 +88,36 @@ impl TopicCache {
         &self.topics[index.0 as usize].name
     }
 
+    /// Whether the client may publish to the topic. If not, that is counted, and logged when it is
+    /// new.
+    pub(super) fn may_write(&mut self, index: TopicIndex, broker: &Broker, link: &Link) -> bool {
+        let access = &broker.access;
+        if !access.restricts() {
+            return true;
+        }
+        let cached = &mut self.topics[index.0 as usize];
+        let epoch = access.epoch();
+        let may = match &cached.writable {
+            Some(there) if there.epoch == epoch => there.may,
+            before => {
+                let may = link.may_write(&cached.name);
+                if !may && before.as_ref().is_none_or(|before| before.may) {
+                    warn!(
+                        "{}: may not publish to {:?}: neither stored nor delivered",
+                        link.outbox().name(),
+                        cached.name
+                    );
+                }
+                cached.writable = Some(Writable { epoch, may });
+                may
+            }
+        };
+        if !may {
+            access.count_refused_publish();
+        }
+        may
+    }
+
     /// The topic's name, and who gets its messages, as of `generation` or later.
     pub(super) fn matching(
         &mut self,
@@ -87,6 +129,12 @@ impl TopicCache {
         if cached.generation != Some(generation) {
             self.weight -= size_of_val(cached.matching.receivers.as_slice());
             cached.matching = broker.subscriptions.matching(&cached.name);
+            if broker.access.restricts() {
+                // Who is away is asked when it is back.
+                let may_read = |link: Arc<Link>| link.may_read(&cached.name);
+                let receivers = &mut cached.matching.receivers;
+                receivers.retain(|receiver| receiver.session.link().is_none_or(may_read));
+            }
             cached.generation = Some(generation);
             self.weight += size_of_val(cached.matching.receivers.as_slice());
         }

@@ -11,6 +11,8 @@
 
 mod support;
 
+mod acl;
+mod auth;
 mod connect;
 mod foreign_clients;
 mod hostile;
@@ -21,6 +23,7 @@ mod keep_alive;
 mod life;
 mod limits;
 mod mapping;
+mod passwd;
 mod publish;
 mod rejected;
 mod retain;

@@ -1,16 +1,18 @@
 //! What the tests are made of: the real programs, a scripted InfluxDB, and clients.
 //!
 //! [`Broker`], [`Influx`] and the [`mosquitto`] clients are real processes on ports that the system picks.
-//! [`FakeInflux`] answers what a test tells it to. [`Wire`] is an MQTT client that speaks in bytes built by
+//! [`ForeignBroker`] is the real mosquitto, which knows what its own files mean. [`FakeInflux`] answers what a test tells it to. [`Wire`] is an MQTT client that speaks in bytes built by
 //! [`packet`], which knows nothing of `src/codec`: a fault made twice in the same way must not cancel out.
 //!
 //! Nothing sleeps and hopes. Every wait is for an event and ends at [`DEADLINE`], far beyond what a loaded machine
 //! needs, with what was expected and what came instead.
 
+mod access_files;
 mod base64;
 mod broker;
 pub(crate) mod certificates;
 mod fake_influx;
+mod foreign_broker;
 mod http;
 mod influx;
 pub(crate) mod link;
@@ -23,9 +25,12 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use access_files::AccessFiles;
 pub(crate) use broker::{Broker, BrokerCommand, listening_address};
 pub(crate) use fake_influx::{Answer, FakeInflux};
+pub(crate) use foreign_broker::{ForeignBroker, ForeignClient};
 pub(crate) use influx::Influx;
+pub(crate) use mosquitto::Mosquitto;
 pub(crate) use packet::{Connect, Publish, Will};
 pub(crate) use process::Signal;
 pub(crate) use wire::Wire;

@@ -24,10 +24,17 @@ impl Mosquitto {
 
     /// Runs `mosquitto_pub` with arguments of its own.
     pub(crate) fn publish_with(broker: &Broker, args: &[&str]) -> Self {
-        let mut command = Command::new("mosquitto_pub");
-        command.args(to(broker)).args(args);
+        let to = to(broker);
+        let to = to.each_ref().map(String::as_str);
+        Self::run("mosquitto_pub", &[&to, args].concat())
+    }
+
+    /// Runs one of the clients with these arguments alone.
+    pub(super) fn run(name: &'static str, args: &[&str]) -> Self {
+        let mut command = Command::new(name);
+        command.args(args);
         Self {
-            process: Process::spawn("mosquitto_pub", "mosquitto-clients", &mut command),
+            process: Process::spawn(name, "mosquitto-clients", &mut command),
         }
     }
 
@@ -71,6 +78,16 @@ impl Mosquitto {
             status.success(),
             "{status}\n{}",
             self.process.log.lines().join("\n")
+        );
+    }
+
+    /// Waits until it ends, which must be with a failure that it tells with `reason`.
+    pub(crate) fn expect_failure(mut self, reason: &str) {
+        let status = self.process.wait();
+        let said = self.process.log.lines().join("\n");
+        assert!(
+            !status.success() && said.contains(reason),
+            "{status}\n{said}"
         );
     }
 

@@ -95,6 +95,13 @@ impl<'a> Connect<'a> {
         self
     }
 
+    /// With a user name and a password.
+    pub(crate) fn user(mut self, name: &'a str, password: &'a str) -> Self {
+        self.user_name = Some(name);
+        self.password = Some(password);
+        self
+    }
+
     /// With a keep alive in seconds.
     pub(crate) fn keep_alive(mut self, seconds: u16) -> Self {
         self.keep_alive = seconds;
