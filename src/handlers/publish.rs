@@ -38,6 +38,12 @@ impl Connection<'_> {
             self.acknowledge(publish.qos, packet_id, code, false);
             return Ok(());
         }
+        // Before anything is noted for it: what is refused here is neither received nor acknowledged.
+        let version = self.version();
+        let message = self
+            .publisher
+            .take_in(self.broker, publish, topic, version, place)
+            .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
         if let Some(packet_id) = publish.packet_id {
             // [MQTT-4.3.3-10] until PUBREL it is the same message, sent again.
             let is_new = publish.qos < QoS::ExactlyOnce || self.session.receive(packet_id);
@@ -46,11 +52,6 @@ impl Connection<'_> {
                 return Ok(());
             }
         }
-        let version = self.version();
-        let message = self
-            .publisher
-            .take_in(self.broker, publish, topic, version, place)
-            .map_err(|what| refused(ReasonCode::TopicNameInvalid, what))?;
         messages.push(message);
         Ok(())
     }
