@@ -40,7 +40,8 @@ impl Connection<'_> {
             reason_string: None,
             user_properties: UserProperties::default(),
         };
-        answer.encode(self.version(), &mut self.answers);
+        let version = self.version();
+        self.answer(|out| answer.encode(version, out))?;
         self.send_answers();
         for filter in with_retained {
             self.send_retained(&filter, subscribe.subscription_identifier);
