@@ -18,7 +18,7 @@ pub use fan_out::{FanOut, Publication, TopicIndex};
 pub use link::{Link, Terms};
 pub use outbox::{Outbox, OutboxLimits};
 pub use retained::Retained;
-pub use session::{Attached, QueueLimits, Session, SessionNumber};
+pub use session::{Attached, Detached, QueueLimits, Session, SessionNumber};
 pub use sessions::{Opened, Sessions};
 pub use subscriptions::{Matching, Own, Receiver, Share, Subscription, Subscriptions};
 pub use timers::{Due, Timers, WhatIsDue};

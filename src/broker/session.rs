@@ -79,6 +79,15 @@ pub enum Attached {
     Discarded,
 }
 
+/// What became of [`Session::detach`].
+#[derive(Debug)]
+pub enum Detached {
+    /// The session goes on without the client; the number of this attachment is for timers.
+    Kept(u64),
+    /// The session was over already; this is the will, which nothing puts off any more.
+    Discarded(Option<Box<[u8]>>),
+}
+
 /// What a session that ended has left to be done.
 #[derive(Debug)]
 pub struct LeftBehind {
@@ -141,16 +150,18 @@ impl Session {
         Attached::Yes
     }
 
-    /// Takes the link away. `will` is a will that is still to come. Returns the number of this
-    /// attachment, for timers.
-    pub fn detach(&self, will: Option<Box<[u8]>>) -> u64 {
+    /// Takes the link away. `will` is a will that is still to come.
+    pub fn detach(&self, will: Option<Box<[u8]>>) -> Detached {
         let mut state = lock(&self.state);
         state.link = None;
-        state.will = will;
         state.outbound.rewind();
         self.connected.store(false, Ordering::Relaxed);
         self.detached.notify_all();
-        state.attachments
+        if state.discarded {
+            return Detached::Discarded(will);
+        }
+        state.will = will;
+        Detached::Kept(state.attachments)
     }
 
     /// Takes the will that is still to come, if the client has not been connected again since it
