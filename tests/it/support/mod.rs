@@ -16,6 +16,8 @@ mod log;
 pub(crate) mod mosquitto;
 pub(crate) mod packet;
 mod process;
+pub(crate) mod property;
+pub(crate) mod random;
 mod wire;
 
 use std::thread;
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant};
 pub(crate) use broker::{Broker, BrokerCommand, listening_address};
 pub(crate) use fake_influx::{Answer, FakeInflux};
 pub(crate) use influx::Influx;
-pub(crate) use packet::{Connect, Publish, Will};
+pub(crate) use packet::{ConnAck, Connect, Publish, Will};
 pub(crate) use process::Signal;
 pub(crate) use wire::Wire;
 
