@@ -15,7 +15,7 @@ mod influx;
 mod log;
 pub(crate) mod mosquitto;
 pub(crate) mod packet;
-mod process;
+pub(crate) mod process;
 pub(crate) mod property;
 pub(crate) mod random;
 mod wire;
