@@ -12,7 +12,7 @@ use crate::close_reason::EndedBy;
 use crate::codec::{Ack, AckType, PacketId, Publish, ReasonCode};
 use crate::config::WhenQueueFull;
 use crate::lock::{lock, wait_timeout};
-use crate::session::{Delivery, Outbound, ToSend, Unexpected};
+use crate::session::{Alias, Delivery, Outbound, ToSend, TopicAliases, Unexpected};
 
 /// A client's session: its subscriptions, the messages on their way to it, and the link to it while
 /// it is connected. Publishers' threads reach a client through here.
@@ -51,6 +51,9 @@ pub struct QueueLimits {
 struct State {
     link: Option<Arc<Link>>,
     outbound: Outbound,
+    /// Of the link. Only packets that are encoded under this lock have any, as they must reach the
+    /// client in that order.
+    aliases: TopicAliases,
     /// The filters it is subscribed to, as the client wrote them.
     filters: HashSet<Box<str>>,
     /// Messages of QoS 2 that it sent, that were stored, and that it has not released yet.
@@ -141,6 +144,7 @@ impl Session {
             return Attached::Taken(Arc::clone(taken));
         }
         state.link = Some(Arc::clone(link));
+        state.aliases = TopicAliases::up_to(link.terms().topic_alias_max);
         state.will = None;
         state.attachments += 1;
         self.connected.store(true, Ordering::Relaxed);
@@ -337,6 +341,7 @@ impl Session {
         let State {
             link: Some(link),
             outbound,
+            aliases,
             ..
         } = &mut *state
         else {
@@ -347,7 +352,7 @@ impl Session {
         }
         let link = Arc::clone(link);
         let mut bytes = Vec::new();
-        let count = self.encode_outbound(outbound, &link, &mut bytes);
+        let count = self.encode_outbound(outbound, aliases, &link, &mut bytes);
         // In the outbox before the lock is let go, so that the order holds; sent after that.
         let must_send = link.outbox().append(&bytes, count);
         drop(state);
@@ -356,7 +361,13 @@ impl Session {
         }
     }
 
-    fn encode_outbound(&self, outbound: &mut Outbound, link: &Link, bytes: &mut Vec<u8>) -> usize {
+    fn encode_outbound(
+        &self,
+        outbound: &mut Outbound,
+        aliases: &mut TopicAliases,
+        link: &Link,
+        bytes: &mut Vec<u8>,
+    ) -> usize {
         let Terms {
             version,
             packet_len_max,
@@ -380,11 +391,12 @@ impl Session {
                     None
                 }
                 Some(ToSend::Publish(packet_id, delivery)) => {
-                    match packet(packet_id, delivery, now)
-                        .filter(|it| it.encoded_len(version) <= packet_len_max)
-                    {
+                    let fits =
+                        |publish: &Publish<'_>| publish.encoded_len(version) <= packet_len_max;
+                    match packet(packet_id, delivery, now).filter(fits) {
                         Some(publish) => {
-                            publish.encode(version, bytes);
+                            let topic = &delivery.message.topic;
+                            with_alias(publish, aliases, topic, fits).encode(version, bytes);
                             count += 1;
                             None
                         }
@@ -413,6 +425,33 @@ fn packet(packet_id: PacketId, delivery: &Delivery, now: SystemTime) -> Option<P
         properties,
         payload: &delivery.message.payload,
     })
+}
+
+/// The packet with a topic alias, if there is one for its topic and it `fits` with it.
+fn with_alias<'p>(
+    publish: Publish<'p>,
+    aliases: &mut TopicAliases,
+    topic: &Arc<str>,
+    fits: impl Fn(&Publish<'_>) -> bool,
+) -> Publish<'p> {
+    let Some(alias) = aliases.find(topic) else {
+        return publish;
+    };
+    let mut aliased = publish;
+    match alias {
+        Alias::Known(alias) => {
+            aliased.topic = "";
+            aliased.properties.topic_alias = Some(alias);
+        }
+        Alias::New(alias) => {
+            aliased.properties.topic_alias = Some(alias);
+            if !fits(&aliased) {
+                return publish;
+            }
+            aliases.learn(topic, alias);
+        }
+    }
+    aliased
 }
 
 /// How often a client whose queue stays full is logged.

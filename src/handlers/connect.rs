@@ -273,6 +273,7 @@ fn terms(connect: &Connect<'_>) -> Terms {
         version: connect.version,
         packet_len_max: packet_len_max(connect),
         receive_max: connect.properties.receive_maximum.unwrap_or(u16::MAX),
+        topic_alias_max: connect.properties.topic_alias_maximum.unwrap_or(0),
         wants_reasons: connect
             .properties
             .request_problem_information

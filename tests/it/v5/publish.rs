@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::packet::{self, ack, puback, pubrec};
 use crate::support::property::{self, MESSAGE_EXPIRY, TOPIC_ALIAS};
-use crate::support::{Broker, BrokerCommand, Connect, Influx, Publish};
+use crate::support::{Broker, Connect, Influx, Publish, Wire};
 
 fn alias(topic: &str, payload: &str, alias: u16) -> Publish {
     Publish::new(topic, payload).properties(&[property::two(TOPIC_ALIAS, alias)])
@@ -170,10 +170,65 @@ fn refuses_a_payload_that_is_not_utf_8_as_it_says() {
     assert_eq!(influx.payloads("a"), ["ü"]);
 }
 
-/// `[MQTT-3.1.2-26]`, `[MQTT-3.1.2-27]`: a client that announced no alias gets none.
+/// `[MQTT-3.1.2-26]`, `[MQTT-3.3.2-12]`: at most as many as the client takes, anew on each connection, and none that
+/// would make a packet too long for it.
+#[test]
+fn sends_topic_aliases_to_who_takes_them() {
+    let broker = Broker::start_without_store();
+    let connect = Connect::v5("subscriber").resuming().properties(&[
+        property::four(property::SESSION_EXPIRY, 100),
+        property::two(property::TOPIC_ALIAS_MAXIMUM, 2),
+        property::four(property::MAXIMUM_PACKET_SIZE, 60),
+    ]);
+    let mut subscriber = broker.connect_with(&connect);
+    subscriber.subscribe_all(&[("room/#", 2)]);
+    let mut publisher = broker.connect_v5("publisher");
+    let long = "x".repeat(60 - 2 - 10 - 2 - 1);
+    // Topic, payload, and what comes: the topic as sent, and the alias.
+    let steps = [
+        ("room/one", long.as_str(), "room/one", None),
+        ("room/one", "2", "room/one", Some(1)),
+        ("room/one", long.as_str(), "", Some(1)),
+        ("room/two", "4", "room/two", Some(2)),
+        ("room/three", "5", "room/three", None),
+        ("room/one", "6", "", Some(1)),
+        ("room/two", "7", "", Some(2)),
+    ];
+    let expect = |subscriber: &mut Wire, payload: &str, topic, alias: Option<u16>| {
+        let got = subscriber.take_publish();
+        let alias = alias.map_or_else(Vec::new, |alias| property::two(TOPIC_ALIAS, alias));
+        assert_eq!(
+            (got.topic.as_str(), got.payload.as_slice()),
+            (topic, payload.as_bytes())
+        );
+        assert_eq!(got.properties, alias, "{got:?}");
+    };
+    for (published, payload, topic, alias) in steps {
+        publisher.publish_acked(published, payload);
+        expect(&mut subscriber, payload, topic, alias);
+    }
+    drop(subscriber);
+    let mut subscriber = broker.resume(&connect);
+    for (number, (_, payload, ..)) in steps.into_iter().enumerate() {
+        let (topic, alias) = match number {
+            0 => ("room/one", None),
+            1 => ("room/one", Some(1)),
+            3 => ("room/two", Some(2)),
+            4 => ("room/three", None),
+            6 => ("", Some(2)),
+            _ => ("", Some(1)),
+        };
+        expect(&mut subscriber, payload, topic, alias);
+    }
+    // QoS 0 goes another way, with its topic.
+    publisher.publish("room/one", "8");
+    expect(&mut subscriber, "8", "room/one", None);
+}
+
+/// `[MQTT-3.1.2-27]`: a client that announced no alias gets none.
 #[test]
 fn sends_no_alias_to_who_did_not_ask() {
-    let broker = BrokerCommand::without_store().start();
+    let broker = Broker::start_without_store();
     let mut subscriber = broker.connect_v5("subscriber");
     subscriber.subscribe_all(&[("a", 1)]);
     let mut publisher = broker.connect_v5("publisher");
