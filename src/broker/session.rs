@@ -317,10 +317,12 @@ impl Session {
     }
 
     fn on_full(&self, state: &mut State) {
-        if let (WhenQueueFull::Disconnect, Some(link)) = (self.limits.when_full, &state.link) {
+        if let (WhenQueueFull::Disconnect, Some(link)) = (self.limits.when_full, &state.link)
+            && link.ended_by().is_none()
+        {
             error!("{}: its queue is full: disconnecting", link.outbox().name());
+            // Its own thread tells it why, and closes the outbox.
             link.end(EndedBy::QueueFull);
-            link.outbox().close();
         }
         if state
             .reported
