@@ -362,6 +362,18 @@ fn disconnects_a_client_whose_queue_is_full_if_told_to() {
     assert_eq!(subscriber.expect_closed_after_anything().len(), 2);
     let mut again = broker.resume(&durable);
     assert_eq!(payloads(&take(&mut again, 1, 2)), ["0", "1"]);
+    drop(again);
+
+    // A client of MQTT 5.0 is told why.
+    let mut subscriber = broker.connect_v5("subscriber");
+    subscriber.subscribe_all(&[("a", 1)]);
+    for n in 0..20 {
+        publisher.publish_acked("a", n.to_string());
+    }
+    for _ in 0..2 {
+        subscriber.take_publish();
+    }
+    subscriber.expect_disconnect(0x97);
 }
 
 /// PINGREQ and PUBLISH between the halves of another flow are answered at once, in order.

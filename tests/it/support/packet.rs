@@ -166,7 +166,7 @@ impl ConnAck {
         let (code, properties) = rest.split_first()?;
         let properties = match properties.is_empty() {
             true => Vec::new(),
-            false => property::parse_section(properties)?.0,
+            false => property::parse(property::split_section(properties)?.0)?,
         };
         (flags & 0xfe == 0).then_some(Self {
             session_present: *flags == 1,

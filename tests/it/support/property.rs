@@ -78,12 +78,6 @@ pub(crate) fn split_section(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// Like [`split_section`], with identifier and value of each property.
-pub(crate) fn parse_section(bytes: &[u8]) -> Option<(Vec<(u8, Vec<u8>)>, &[u8])> {
-    let (section, rest) = split_section(bytes)?;
-    Some((parse(section)?, rest))
-}
-
 /// Identifier and value of each property; lengths of strings are not part of the value.
 pub(crate) fn parse(mut section: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
     let mut properties = Vec::new();
