@@ -210,6 +210,11 @@ impl Session {
         state.link.is_none() && state.attachments == attachment && !state.discarded
     }
 
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).discarded
+    }
+
     /// Notes a subscription. Returns whether it is new, or `None` if there are `max` already or the
     /// session is over.
     pub fn add_filter(&self, filter: &str, max: usize) -> Option<bool> {

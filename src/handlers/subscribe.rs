@@ -86,14 +86,18 @@ impl Connection<'_> {
             full,
             ..
         } = *filter;
-        self.broker.subscriptions.subscribe(
-            &SubscriptionFilter {
-                filter,
-                share,
-                full,
-            },
-            subscription,
-        );
+        let filter = SubscriptionFilter {
+            filter,
+            share,
+            full,
+        };
+        let subscriptions = &self.broker.subscriptions;
+        subscriptions.subscribe(&filter, subscription);
+        // A clean start may have ended the session since it noted the filter, and then nobody else
+        // would ever take the subscription out again.
+        if self.session.is_over() {
+            subscriptions.unsubscribe(&filter, self.session.number());
+        }
         Ok(is_new)
     }
 
