@@ -1,6 +1,8 @@
 //! Chapters 3.1.2.4 and 4.1: what the broker keeps of a client that is away.
 
-use crate::support::packet::{puback, pubrec};
+use std::thread;
+
+use crate::support::packet::{self, puback, pubrec};
 use crate::support::{Broker, Connect, Publish};
 
 fn durable(client_id: &str) -> Connect<'_> {
@@ -143,4 +145,42 @@ fn subscribing_again_changes_the_qos_and_repeats_retained_messages() {
         assert_eq!((live.qos, live.retain), (qos, false));
     }
     subscriber.expect_nothing();
+}
+
+/// Clients that come and go with one id, at the same time, in every kind of session: nobody is left half
+/// connected, and the last one is served.
+#[test]
+fn survives_many_who_take_over_one_another() {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 50;
+    let broker = Broker::start_without_store();
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let broker = &broker;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let mut connect = Connect::new("fought over").will("will", b"x");
+                    connect.clean = (number + round) % 2 == 0;
+                    let mut client = broker.open();
+                    // Another one may take over at any moment: nothing is sure but the end.
+                    client.send_to_closing(&connect.bytes());
+                    client.send_to_closing(&packet::subscribe(1, &[("$share/g/a", 1), ("b", 1)]));
+                    if round % 3 == 0 {
+                        client.send_to_closing(packet::DISCONNECT);
+                        client.expect_closed_after_anything();
+                    }
+                }
+            });
+        }
+    });
+    let mut last = broker.connect("fought over");
+    last.subscribe_all(&[("$share/g/a", 1), ("b", 1)]);
+    let mut publisher = broker.connect("publisher");
+    for topic in ["a", "b"] {
+        publisher.publish_acked(topic, "x");
+        let got = last.take_publish();
+        assert_eq!(got.topic, topic);
+        last.send(&puback(got.id.unwrap()));
+    }
+    last.expect_nothing();
 }

@@ -2,7 +2,7 @@
 
 use crate::support::packet::{self, ack, puback, pubcomp, pubrec, pubrel};
 use crate::support::property::{self, MAXIMUM_PACKET_SIZE, RECEIVE_MAXIMUM};
-use crate::support::{Broker, Connect, Publish};
+use crate::support::{Broker, Connect, Publish, Wire};
 
 /// `[MQTT-3.1.2-24]`, `[MQTT-3.1.2-25]`: never a byte more, fixed header included; what is too long counts as
 /// delivered, and the rest goes on.
@@ -137,6 +137,36 @@ fn never_exceeds_the_receive_maximum() {
     subscriber.send(&ack(0x70, ids[1], &[0]));
     assert_eq!(subscriber.take_publish().payload, b"4");
     subscriber.expect_nothing();
+}
+
+/// Retained messages and those of the absent keep to it as well, and all come in the end.
+#[test]
+fn keeps_the_receive_maximum_for_what_was_waiting() {
+    let broker = Broker::start_without_store();
+    let mut publisher = broker.connect_v5("publisher");
+    for topic in ["a/1", "a/2", "a/3"] {
+        publisher.send_acked(Publish::new(topic, "kept").retained());
+    }
+    let connect = Connect::v5("subscriber").resuming().properties(&[
+        property::two(RECEIVE_MAXIMUM, 1),
+        property::four(property::SESSION_EXPIRY, 100),
+    ]);
+    let mut subscriber = broker.connect_with(&connect);
+    subscriber.subscribe_all(&[("a/+", 1)]);
+    let take_all = |subscriber: &mut Wire, count| {
+        for _ in 0..count {
+            let got = subscriber.take_publish();
+            subscriber.expect_nothing();
+            subscriber.send(&puback(got.id.unwrap()));
+        }
+        subscriber.expect_nothing();
+    };
+    take_all(&mut subscriber, 3);
+    subscriber.disconnect();
+    for n in 0..3 {
+        publisher.publish_acked("a/1", n.to_string());
+    }
+    take_all(&mut broker.resume(&connect), 3);
 }
 
 /// A PUBACK with a failure ends the delivery as one with success does: the message is not sent again.
