@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled, warn};
 
-use crate::broker::{Broker, Link, Publication, Session, WhatIsDue};
+use crate::broker::{Broker, Detached, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
 use crate::handlers::{self, PendingAck};
@@ -308,7 +308,7 @@ impl<'b> Connection<'b> {
             shutdown.await_the_others();
             self.leave(will_later);
         } else {
-            self.leave(will_later);
+            let will_now = self.leave(will_later).or(will_now);
             self.publish_will(will_now);
         }
         self.say_goodbye(reason);
@@ -317,32 +317,46 @@ impl<'b> Connection<'b> {
         }
     }
 
-    /// Leaves the session, or ends it where nothing is to stay.
-    fn leave(&mut self, will_later: Option<Will>) {
-        let delay = will_later.as_ref().map(|will| will.delay);
-        let is_last_will = delay.is_none();
-        let attachment = self.session.detach(will_later.map(|will| will.packet));
+    /// Leaves the session, or ends it where nothing is to stay. Returns the will if it cannot be put
+    /// off any longer.
+    fn leave(&mut self, will_later: Option<Will>) -> Option<Will> {
         if self.expiry == SessionExpiry::AT_ONCE {
-            // No will is left in it: one of a session that ends at once was not put off.
+            // No will is left in it: one of a session that ends at once was not put off. It ends
+            // before it is left, so that nobody who waits for it finds it.
             self.broker.end_session(&self.session);
-            return;
         }
-        self.session.note_detached(self.expiry.0, is_last_will);
+        let delay = will_later.as_ref().map_or(0, |will| will.delay);
+        self.session.note_detached(self.expiry.0, delay == 0);
+        let topic = will_later.as_ref().map(|will| will.topic.clone());
+        let attachment = match self.session.detach(will_later.map(|will| will.packet)) {
+            Detached::Kept(attachment) => attachment,
+            // A clean start has ended the session, and with it the delay [MQTT-3.1.3-9].
+            Detached::Discarded(will) => {
+                let topic = topic.unwrap_or_default();
+                return will.map(|packet| Will {
+                    topic,
+                    packet,
+                    delay: 0,
+                });
+            }
+        };
         let set = |seconds: u32, what| {
             self.broker
                 .set_timer(&self.session, attachment, seconds, Duration::ZERO, what);
         };
-        if let Some(delay) = delay {
+        if delay > 0 {
             set(delay, WhatIsDue::Will);
         }
         if self.expiry < SessionExpiry::NEVER {
             set(self.expiry.0, WhatIsDue::Expiry);
         }
+        None
     }
 
     fn may_publish(&self, will: &Will) -> bool {
         let may = self.link.may_write(&will.topic);
         if !may {
+            self.broker.access.count_refused_publish();
             warn!(
                 "{}: may not publish to {:?}: its will is dropped",
                 self.name(),

@@ -26,6 +26,8 @@ pub struct Terms {
     pub packet_len_max: usize,
     /// Most messages of QoS 1 and 2 in flight towards it [MQTT-3.3.4-9]; not 0.
     pub receive_max: u16,
+    /// The highest topic alias it takes [MQTT-3.1.2-26]; 0 is none.
+    pub topic_alias_max: u16,
     /// Whether it wants reason strings [MQTT-3.1.2-29].
     pub wants_reasons: bool,
 }

@@ -13,7 +13,7 @@ use crate::close_reason::EndedBy;
 use crate::codec::{Ack, AckType, PacketId, Publish, ReasonCode};
 use crate::config::WhenQueueFull;
 use crate::lock::{lock, wait_timeout};
-use crate::session::{Delivery, Outbound, ToSend, Unexpected};
+use crate::session::{Alias, Delivery, Outbound, ToSend, TopicAliases, Unexpected};
 use crate::state::{Change, KeptDelivery, KeptSession, Restored};
 
 /// A client's session: its subscriptions, the messages on their way to it, and the link to it while
@@ -54,6 +54,9 @@ pub struct QueueLimits {
 struct State {
     link: Option<Arc<Link>>,
     outbound: Outbound,
+    /// Of the link. Only packets that are encoded under this lock have any, as they must reach the
+    /// client in that order.
+    aliases: TopicAliases,
     /// The filters it is subscribed to, as the client wrote them.
     filters: HashSet<Box<str>>,
     /// Messages of QoS 2 that it sent and has not released yet.
@@ -115,6 +118,15 @@ pub enum Attached {
     Taken(Arc<Link>),
     /// The session is over.
     Discarded,
+}
+
+/// What became of [`Session::detach`].
+#[derive(Debug)]
+pub enum Detached {
+    /// The session goes on without the client; the number of this attachment is for timers.
+    Kept(u64),
+    /// The session was over already; this is the will, which nothing puts off any more.
+    Discarded(Option<Box<[u8]>>),
 }
 
 /// What a session that ended has left to be done.
@@ -233,6 +245,7 @@ impl Session {
             return Attached::Taken(Arc::clone(taken));
         }
         state.link = Some(Arc::clone(link));
+        state.aliases = TopicAliases::up_to(link.terms().topic_alias_max);
         state.will = None;
         state.attachments += 1;
         if let Some(kept) = kept {
@@ -246,12 +259,10 @@ impl Session {
         Attached::Yes
     }
 
-    /// Takes the link away. `will` is a will that is still to come. Returns the number of this
-    /// attachment, for timers.
-    pub fn detach(&self, will: Option<Box<[u8]>>) -> u64 {
+    /// Takes the link away. `will` is a will that is still to come.
+    pub fn detach(&self, will: Option<Box<[u8]>>) -> Detached {
         let mut state = lock(&self.state);
         state.link = None;
-        state.will = will;
         // What was not completed will come again.
         state
             .received
@@ -260,7 +271,11 @@ impl Session {
         state.outbound.rewind();
         self.connected.store(false, Ordering::Relaxed);
         self.detached.notify_all();
-        state.attachments
+        if state.discarded {
+            return Detached::Discarded(will);
+        }
+        state.will = will;
+        Detached::Kept(state.attachments)
     }
 
     /// Takes the will that is still to come, if the client has not been connected again since it
@@ -336,6 +351,11 @@ impl Session {
     pub fn is_still_detached_after(&self, attachment: u64) -> bool {
         let state = lock(&self.state);
         state.link.is_none() && state.attachments == attachment && !state.discarded
+    }
+
+    /// Whether the session is over.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).discarded
     }
 
     /// Notes a subscription. Returns whether it is new, or `None` if there are `max` already or the
@@ -527,10 +547,12 @@ impl Session {
     }
 
     fn on_full(&self, state: &mut State) {
-        if let (WhenQueueFull::Disconnect, Some(link)) = (self.limits.when_full, &state.link) {
+        if let (WhenQueueFull::Disconnect, Some(link)) = (self.limits.when_full, &state.link)
+            && link.ended_by().is_none()
+        {
             error!("{}: its queue is full: disconnecting", link.outbox().name());
+            // Its own thread tells it why, and closes the outbox.
             link.end(EndedBy::QueueFull);
-            link.outbox().close();
         }
         if state
             .reported
@@ -551,6 +573,7 @@ impl Session {
         let State {
             link: Some(link),
             outbound,
+            aliases,
             ..
         } = &mut *state
         else {
@@ -562,7 +585,7 @@ impl Session {
         let link = Arc::clone(link);
         let mut bytes = Vec::new();
         let mut given_up = Vec::new();
-        let count = self.encode_outbound(outbound, &link, &mut bytes, &mut given_up);
+        let count = self.encode_outbound(outbound, aliases, &link, &mut bytes, &mut given_up);
         if state.is_kept && !given_up.is_empty() {
             self.keeper.note(
                 given_up
@@ -581,6 +604,7 @@ impl Session {
     fn encode_outbound(
         &self,
         outbound: &mut Outbound,
+        aliases: &mut TopicAliases,
         link: &Link,
         bytes: &mut Vec<u8>,
         given_up: &mut Vec<u64>,
@@ -609,13 +633,13 @@ impl Session {
                     None
                 }
                 Some(ToSend::Publish(packet_id, delivery)) => {
-                    match may_read(&delivery.message.topic)
-                        .then(|| packet(packet_id, delivery, now))
-                        .flatten()
-                        .filter(|it| it.encoded_len(version) <= packet_len_max)
-                    {
+                    let fits =
+                        |publish: &Publish<'_>| publish.encoded_len(version) <= packet_len_max;
+                    let topic = &delivery.message.topic;
+                    let packet = packet(packet_id, delivery, now);
+                    match packet.filter(|packet| may_read(topic) && fits(packet)) {
                         Some(publish) => {
-                            publish.encode(version, bytes);
+                            with_alias(publish, aliases, topic, fits).encode(version, bytes);
                             count += 1;
                             None
                         }
@@ -661,6 +685,33 @@ fn packet(packet_id: PacketId, delivery: &Delivery, now: SystemTime) -> Option<P
         properties,
         payload: &delivery.message.payload,
     })
+}
+
+/// The packet with a topic alias, if there is one for its topic and it `fits` with it.
+fn with_alias<'p>(
+    publish: Publish<'p>,
+    aliases: &mut TopicAliases,
+    topic: &Arc<str>,
+    fits: impl Fn(&Publish<'_>) -> bool,
+) -> Publish<'p> {
+    let Some(alias) = aliases.find(topic) else {
+        return publish;
+    };
+    let mut aliased = publish;
+    match alias {
+        Alias::Known(alias) => {
+            aliased.topic = "";
+            aliased.properties.topic_alias = Some(alias);
+        }
+        Alias::New(alias) => {
+            aliased.properties.topic_alias = Some(alias);
+            if !fits(&aliased) {
+                return publish;
+            }
+            aliases.learn(topic, alias);
+        }
+    }
+    aliased
 }
 
 /// How often a client whose queue stays full is logged.

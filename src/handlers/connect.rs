@@ -50,7 +50,7 @@ pub(crate) fn on_connect<'b>(
     });
     match admitted {
         Ok((connect, credential)) => {
-            let connection = accept(&connect, credential, stream, peer, broker)?;
+            let connection = accept(&connect, &frame, credential, stream, peer, broker)?;
             input.consume(len);
             Ok(connection)
         }
@@ -127,18 +127,25 @@ fn refuse(stream: &Stream, frame: &Frame<'_>, reason: &CloseReason) {
         },
     };
     let words = reason.to_string();
-    let properties = ConnAckProperties {
-        reason_string: Some(&words),
-        ..ConnAckProperties::default()
-    };
     let code = reason.reason_code().unwrap_or(ReasonCode::UnspecifiedError);
-    let mut answer = Vec::new();
-    ConnAck {
-        session_present: false,
-        reason: code,
-        properties,
-    }
-    .encode(version, &mut answer);
+    let len_max = Connect::decode(frame).map_or(PACKET_LEN_MAX, |connect| packet_len_max(&connect));
+    // [MQTT-3.2.2-19] the words are left out where they do not fit.
+    let answers = [Some(words.as_str()), None].map(|reason_string| {
+        let mut answer = Vec::new();
+        ConnAck {
+            session_present: false,
+            reason: code,
+            properties: ConnAckProperties {
+                reason_string,
+                ..ConnAckProperties::default()
+            },
+        }
+        .encode(version, &mut answer);
+        answer
+    });
+    let Some(answer) = answers.into_iter().find(|answer| answer.len() <= len_max) else {
+        return;
+    };
     // A client that has gone already does not miss the answer.
     if stream.send_now(&answer).is_ok() {
         stream.close_gently();
@@ -147,6 +154,7 @@ fn refuse(stream: &Stream, frame: &Frame<'_>, reason: &CloseReason) {
 
 fn accept<'b>(
     connect: &Connect<'_>,
+    frame: &Frame<'_>,
     credential: Credential,
     stream: Stream,
     peer: SocketAddr,
@@ -157,13 +165,6 @@ fn accept<'b>(
     let client_id = assigned.as_deref().unwrap_or(connect.client_id);
     let keep_alive = keep_alive(connect.keep_alive, broker.config.max_keep_alive);
 
-    let outbox = Outbox::new(
-        format!("client={client_id:?} peer={peer}"),
-        stream,
-        outbox_limits(broker),
-    );
-    let principal = Principal::new(credential, client_id.into());
-    let link = Link::new(Arc::new(outbox), terms(connect), principal, &broker.access);
     let connack = |session_present| {
         let properties = ConnAckProperties {
             maximum_packet_size: u32::try_from(broker.config.max_packet_size).ok(),
@@ -181,6 +182,26 @@ fn accept<'b>(
         .encode(connect.version, &mut packet);
         packet
     };
+    // [MQTT-3.1.2-24]
+    let (len, len_max) = (connack(false).len(), packet_len_max(connect));
+    if len > len_max {
+        let reason = CloseReason::Refused {
+            code: ReasonCode::PacketTooLarge,
+            what: format!(
+                "CONNECT: CONNACK of {len} bytes is longer than the client takes: {len_max}"
+            ),
+        };
+        refuse(&stream, frame, &reason);
+        return Err(reason);
+    }
+
+    let outbox = Outbox::new(
+        format!("client={client_id:?} peer={peer}"),
+        stream,
+        outbox_limits(broker),
+    );
+    let principal = Principal::new(credential, client_id.into());
+    let link = Link::new(Arc::new(outbox), terms(connect), principal, &broker.access);
     let expiry = match (connect.version, connect.clean_start) {
         (ProtocolVersion::V5, _) => {
             SessionExpiry(connect.properties.session_expiry_interval.unwrap_or(0))
@@ -282,19 +303,23 @@ fn outbox_limits(broker: &Broker) -> OutboxLimits {
 }
 
 fn terms(connect: &Connect<'_>) -> Terms {
-    let len_max = connect
-        .properties
-        .maximum_packet_size
-        .and_then(|len| usize::try_from(len).ok());
     Terms {
         version: connect.version,
-        packet_len_max: len_max.unwrap_or(PACKET_LEN_MAX),
+        packet_len_max: packet_len_max(connect),
         receive_max: connect.properties.receive_maximum.unwrap_or(u16::MAX),
+        topic_alias_max: connect.properties.topic_alias_maximum.unwrap_or(0),
         wants_reasons: connect
             .properties
             .request_problem_information
             .unwrap_or(true),
     }
+}
+
+fn packet_len_max(connect: &Connect<'_>) -> usize {
+    let len_max = connect.properties.maximum_packet_size;
+    len_max
+        .and_then(|len| usize::try_from(len).ok())
+        .unwrap_or(PACKET_LEN_MAX)
 }
 
 /// The will as the PUBLISH that the client would have sent.

@@ -60,10 +60,7 @@ impl Connection<'_> {
             Packet::PubRec(ack) => self.on_ack(AckType::PubRec, &ack),
             Packet::PubComp(ack) => self.on_ack(AckType::PubComp, &ack),
             Packet::Subscribe(subscribe) => self.on_subscribe(&subscribe),
-            Packet::Unsubscribe(unsubscribe) => {
-                self.on_unsubscribe(&unsubscribe);
-                Ok(())
-            }
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe),
             Packet::PingReq => {
                 PingResp.encode(&mut self.answers);
                 Ok(())
@@ -74,6 +71,28 @@ impl Connection<'_> {
                 what: "AUTH: no authentication method was agreed on".to_owned(),
             }),
         }
+    }
+
+    /// Adds an answer that can be neither left out nor shortened.
+    ///
+    /// # Errors
+    /// When it is longer than the client takes [MQTT-3.1.2-24]: a client that asks for so much at
+    /// once would wait for ever.
+    fn answer(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), CloseReason> {
+        let start = self.answers.len();
+        encode(&mut self.answers);
+        let len = self.answers.len() - start;
+        let len_max = self.link.terms().packet_len_max;
+        if len > len_max {
+            self.answers.truncate(start);
+            return Err(CloseReason::Refused {
+                code: ReasonCode::PacketTooLarge,
+                what: format!(
+                    "the answer of {len} bytes is longer than the client takes: {len_max}"
+                ),
+            });
+        }
+        Ok(())
     }
 
     /// Notes an acknowledgement; those of one batch are handled together.

@@ -38,6 +38,7 @@ impl Connection<'_> {
             self.acknowledge(publish.qos, packet_id, code, false);
             return Ok(());
         }
+        // Before anything is noted for it: what is refused here is neither received nor acknowledged.
         let version = self.version();
         let mut message = self
             .publisher

@@ -41,7 +41,8 @@ impl Connection<'_> {
             reason_string: None,
             user_properties: UserProperties::default(),
         };
-        answer.encode(self.version(), &mut self.answers);
+        let version = self.version();
+        self.answer(|out| answer.encode(version, out))?;
         self.send_answers()?;
         for filter in with_retained {
             self.send_retained(&filter, subscribe.subscription_identifier);
@@ -97,14 +98,18 @@ impl Connection<'_> {
             full,
             ..
         } = *filter;
-        self.broker.subscriptions.subscribe(
-            &SubscriptionFilter {
-                filter,
-                share,
-                full,
-            },
-            subscription,
-        );
+        let filter = SubscriptionFilter {
+            filter,
+            share,
+            full,
+        };
+        let subscriptions = &self.broker.subscriptions;
+        subscriptions.subscribe(&filter, subscription);
+        // A clean start may have ended the session since it noted the filter, and then nobody else
+        // would ever take the subscription out again.
+        if self.session.is_over() {
+            subscriptions.unsubscribe(&filter, self.session.number());
+        }
         Ok(is_new)
     }
 

@@ -1,12 +1,16 @@
 //! UNSUBSCRIBE.
 
+use crate::close_reason::CloseReason;
 use crate::codec::{ReasonCode, UnsubAck, Unsubscribe, UserProperties};
 use crate::connection::Connection;
 use crate::state::Change;
 
 impl Connection<'_> {
     /// Ends subscriptions, and answers for each filter, also where there was none [MQTT-3.10.4-5].
-    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        unsubscribe: &Unsubscribe<'_>,
+    ) -> Result<(), CloseReason> {
         let mut reason_codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in unsubscribe.filters {
             // [MQTT-3.10.4-1] byte for byte the same filter.
@@ -32,6 +36,7 @@ impl Connection<'_> {
             reason_string: None,
             user_properties: UserProperties::default(),
         };
-        answer.encode(self.version(), &mut self.answers);
+        let version = self.version();
+        self.answer(|out| answer.encode(version, out))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! No I/O, no clock, no lock: the caller has those.
 
+mod aliases;
 mod outbound;
 
+pub use aliases::{Alias, TopicAliases};
 pub use outbound::{Delivery, Outbound, ToSend, Unexpected};

@@ -180,7 +180,11 @@ fn serves_the_clients_that_people_use() {
         .args(&["--password-file", &files.passwords()])
         .start();
     let al = ["-u", "al", "-P", "a"];
-    let subscriber = Mosquitto::subscribe_with(&broker, "rooms/+", 0, 1, &al);
+    let subscriber = Mosquitto::subscribe_with(
+        &broker,
+        "%t %q %r %p",
+        &[&al[..], &["-t", "rooms/+", "-C", "1"]].concat(),
+    );
     for topic in ["rooms/bob", "rooms/al"] {
         let args = [
             "-u", "bob", "-P", "b", "-t", topic, "-m", "hello", "-q", "1",

@@ -165,6 +165,17 @@ fn refuses_a_connect_that_contradicts_itself() {
             connect(0x02, &prefixed("a\0b")),
         ),
         (
+            "[MQTT-3.1.3-11] user name is not UTF-8",
+            connect(0x82, &[id.clone(), prefixed([0xc0, 0x80])].concat()),
+        ),
+        (
+            "[MQTT-3.1.3-10] (3.1.1) will topic is not UTF-8",
+            connect(
+                0x06,
+                &[id.clone(), prefixed([0xed, 0xa0, 0x80]), prefixed("x")].concat(),
+            ),
+        ),
+        (
             "will topic with a wildcard",
             connect(0x06, &with(&["a/#", "payload"])),
         ),

@@ -1,7 +1,7 @@
 //! The clients that people use, end to end.
 
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{Broker, Influx};
+use crate::support::{Broker, Influx, Publish, property};
 
 #[test]
 fn carries_messages_of_every_qos() {
@@ -67,4 +67,92 @@ fn publishes_the_will_of_a_client_that_is_killed() {
     arrived.expect_publish("hello", "x");
     drop(client);
     assert_eq!(subscriber.messages(), ["will 0 0 gone"]);
+}
+
+/// Of MQTT 5.0: user properties in their order, content type, expiry, and the others.
+#[test]
+fn carries_properties() {
+    let broker = Broker::start_without_store();
+    for qos in ["0", "1", "2"] {
+        let args = ["-V", "5", "-t", "a", "-q", qos, "-C", "1"];
+        let subscriber = Mosquitto::subscribe_with(&broker, "%p|%C|%E|%F|%P", &args);
+        let mut args = vec!["-V", "5", "-t", "a", "-m", "x", "-q", qos];
+        let properties = [
+            ["user-property", "b", "2"].as_slice(),
+            &["user-property", "a", "1"],
+            &["content-type", "text/plain"],
+            &["message-expiry-interval", "100"],
+            &["payload-format-indicator", "1"],
+        ];
+        for property in properties {
+            args.extend(["-D", "publish"]);
+            args.extend(property);
+        }
+        Mosquitto::publish_with(&broker, &args).expect_success();
+        assert_eq!(subscriber.messages(), ["x|text/plain|100|1|b:2 a:1"]);
+    }
+}
+
+/// Request and response: the question names where the answer is awaited.
+#[test]
+fn carries_questions_and_answers() {
+    let broker = Broker::start_without_store();
+    let mut answerer = broker.connect_v5("answerer");
+    answerer.subscribe("question");
+    let args = [
+        "-V",
+        "5",
+        "-t",
+        "question",
+        "-e",
+        "answers/here",
+        "-m",
+        "why?",
+    ];
+    let asker = Mosquitto::ask(&broker, &args);
+    let question = answerer.take_publish();
+    assert_eq!(question.payload, b"why?");
+    let properties = property::parse(&question.properties).unwrap();
+    let (_, topic) = properties
+        .iter()
+        .find(|(id, _)| *id == property::RESPONSE_TOPIC)
+        .unwrap();
+    let topic = str::from_utf8(topic).unwrap();
+    answerer.send_acked(Publish::new(topic, "because"));
+    assert_eq!(asker.messages(), ["answers/here because"]);
+}
+
+/// A shared subscription: each of two gets half.
+#[test]
+fn shares_a_subscription() {
+    let broker = Broker::start_without_store();
+    let args = ["-V", "5", "-t", "$share/group/a", "-q", "1", "-C", "5"];
+    let members = [(); 2].map(|()| Mosquitto::subscribe_with(&broker, "%p", &args));
+    let args = ["-V", "5", "-t", "a", "-m", "x", "-q", "1", "--repeat", "10"];
+    Mosquitto::publish_with(&broker, &args).expect_success();
+    for member in members {
+        assert_eq!(member.messages(), ["x"; 5]);
+    }
+}
+
+/// A session that expires later than its client is back, in both versions.
+#[test]
+fn keeps_a_session() {
+    let broker = Broker::start_without_store();
+    for version in [["-V", "311"].as_slice(), &["-V", "5", "-x", "100"]] {
+        let session = ["-c", "-i", "durable", "-t", "a", "-q", "2"];
+        let args = [version, &session].concat();
+        Mosquitto::subscribe_with(&broker, "%p", &[args.as_slice(), &["-E"]].concat())
+            .expect_success();
+        for qos in 1..=2 {
+            Mosquitto::publish(&broker, "a", &qos.to_string(), qos).expect_success();
+        }
+        let args = [args.as_slice(), &["-C", "2"]].concat();
+        assert_eq!(
+            Mosquitto::subscribe_with(&broker, "%p %q", &args).messages(),
+            ["1 1", "2 2"]
+        );
+        // The next version begins anew.
+        broker.connect("durable").disconnect();
+    }
 }

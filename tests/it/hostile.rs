@@ -1,6 +1,7 @@
 //! Bad input closes one connection, with one line that says why, and nobody else notices.
 
 use crate::support::packet::{self, packet, prefixed};
+use crate::support::random::Random;
 use crate::support::{Broker, Connect, Publish};
 
 /// Packets that a connected client must not send, each with the rule it breaks.
@@ -215,7 +216,7 @@ fn survives_clients_that_leave_in_the_middle_of_a_packet() {
 /// Stands in for a fuzzer: good packets with some bytes changed, the same ones in every run.
 #[test]
 fn survives_mutated_packets() {
-    let mut random = Random(0x5eed);
+    let mut random = Random::seeded(0x5eed);
     let broker = Broker::start_without_store();
     let good = [
         Connect::new("mutant").will("w", b"x").bytes(),
@@ -240,19 +241,4 @@ fn survives_mutated_packets() {
         client.send_to_closing(&bytes);
     }
     broker.connect("next").expect_nothing();
-}
-
-/// Small, and the same in every run (Numerical Recipes' constants).
-struct Random(u32);
-
-impl Random {
-    fn byte(&mut self) -> u8 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // The high bits are the good ones.
-        self.0.to_be_bytes()[0]
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::from(u16::from_be_bytes([self.byte(), self.byte()])) % end
-    }
 }

@@ -84,7 +84,11 @@ fn carries_messages_of_every_qos() {
     ];
     for qos in 0..=2_u8 {
         let topic = format!("room/{qos}");
-        let subscriber = Mosquitto::subscribe_with(&broker, "room/#", qos, 1, &tls);
+        let subscriber = {
+            let qos = qos.to_string();
+            let args = [&tls[..], &["-t", "room/#", "-q", &qos, "-C", "1"]].concat();
+            Mosquitto::subscribe_with(&broker, "%t %q %r %p", &args)
+        };
         let publish = ["-t", &topic, "-m", "21.50 °C", "-q", &qos.to_string()];
         Mosquitto::publish_with(&broker, &[&publish[..], &tls].concat()).expect_success();
         let messages = subscriber.messages();

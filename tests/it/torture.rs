@@ -174,7 +174,7 @@ fn watch(scene: &Scene) -> BTreeSet<String> {
         connection.send(&packet::subscribe(1, &[("t/#", 0)]))?;
         loop {
             let packet = connection.packet()?;
-            if let Some(publish) = Publish::parse(&packet) {
+            if let Some(publish) = Publish::parse(&packet, false) {
                 seen.insert(String::from_utf8(publish.payload).unwrap());
             }
         }

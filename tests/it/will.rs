@@ -66,6 +66,7 @@ fn is_retained_when_it_asks_for_it() {
         payload: b"offline",
         qos: 1,
         retain: true,
+        properties: Vec::new(),
     };
     drop(broker.connect_with(&Connect {
         will: Some(will),

@@ -9,7 +9,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use super::process::{Process, Signal};
-use super::{Connect, FakeInflux, Influx, Wire, eventually};
+use super::{ConnAck, Connect, FakeInflux, Influx, Wire, eventually};
 
 /// What the line begins with that tells the port.
 const LISTENING: &str = "[LISTENING] Server is listening on ";
@@ -74,6 +74,23 @@ impl Broker {
     /// Connects a client and expects it to be accepted.
     pub(crate) fn connect_with(&self, connect: &Connect<'_>) -> Wire {
         Wire::connect(self.address, connect)
+    }
+
+    /// Connects a client of MQTT 5.0 with a clean start.
+    pub(crate) fn connect_v5(&self, client_id: &str) -> Wire {
+        self.connect_with(&Connect::v5(client_id))
+    }
+
+    /// Connects a client and expects that it finds its session again.
+    pub(crate) fn resume(&self, connect: &Connect<'_>) -> Wire {
+        let (wire, connack) = self.shake_hands(connect);
+        assert_eq!((connack.session_present, connack.code), (true, 0));
+        wire
+    }
+
+    /// Sends a CONNECT and returns the answer to it.
+    pub(crate) fn shake_hands(&self, connect: &Connect<'_>) -> (Wire, ConnAck) {
+        Wire::shake_hands(self.address, connect)
     }
 
     /// Waits for a log line with `text`.

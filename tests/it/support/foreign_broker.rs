@@ -91,7 +91,7 @@ impl ForeignClient {
             if got == packet::PINGRESP {
                 return publishes;
             }
-            publishes.push(Publish::parse(&got).unwrap());
+            publishes.push(Publish::parse(&got, false).unwrap());
         }
     }
 

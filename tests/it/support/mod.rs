@@ -20,6 +20,8 @@ mod log;
 pub(crate) mod mosquitto;
 pub(crate) mod packet;
 pub(crate) mod process;
+pub(crate) mod property;
+pub(crate) mod random;
 mod wire;
 
 use std::thread;
@@ -31,7 +33,7 @@ pub(crate) use fake_influx::{Answer, FakeInflux};
 pub(crate) use foreign_broker::{ForeignBroker, ForeignClient};
 pub(crate) use influx::Influx;
 pub(crate) use mosquitto::Mosquitto;
-pub(crate) use packet::{Connect, Publish, Will};
+pub(crate) use packet::{ConnAck, Connect, Publish, Will};
 pub(crate) use process::Signal;
 pub(crate) use wire::Wire;
 

@@ -40,35 +40,36 @@ impl Mosquitto {
 
     /// Subscribes, waits until the broker has granted it, and listens for `count` messages.
     pub(crate) fn subscribe(broker: &Broker, filter: &str, qos: u8, count: usize) -> Self {
-        Self::subscribe_with(broker, filter, qos, count, &[])
+        let (qos, count) = (qos.to_string(), count.to_string());
+        let args = ["-t", filter, "-q", &qos, "-C", &count];
+        Self::subscribe_with(broker, "%t %q %r %p", &args)
     }
 
-    /// Like [`Mosquitto::subscribe`], with more arguments.
-    pub(crate) fn subscribe_with(
-        broker: &Broker,
-        filter: &str,
-        qos: u8,
-        count: usize,
-        more: &[&str],
-    ) -> Self {
+    /// Runs `mosquitto_sub` with arguments of its own and waits until the broker has granted its subscription;
+    /// `format` is what it prints of each message.
+    pub(crate) fn subscribe_with(broker: &Broker, format: &str, args: &[&str]) -> Self {
         // Into a pipe it prints in blocks, which would hide the line that is waited for.
         let mut command = Command::new("stdbuf");
         command
             .args(["-oL", "mosquitto_sub", "-d"])
             .args(to(broker));
-        command.args([
-            "-t",
-            filter,
-            "-q",
-            &qos.to_string(),
-            "-C",
-            &count.to_string(),
-        ]);
-        command.args(["-W", "30", "-F", &format!("{MESSAGE}%t %q %r %p")]);
-        command.args(more);
+        command.args(args);
+        command.args(["-W", "30", "-F", &format!("{MESSAGE}{format}")]);
         let process = Process::spawn("mosquitto_sub", "mosquitto-clients coreutils", &mut command);
         process.log.wait_for("Subscribed (mid: 1)");
         Self { process }
+    }
+
+    /// Asks a question with `mosquitto_rr` and waits for the answer.
+    pub(crate) fn ask(broker: &Broker, args: &[&str]) -> Self {
+        let mut command = Command::new("mosquitto_rr");
+        command
+            .args(to(broker))
+            .args(args)
+            .args(["-W", "30", "-F", &format!("{MESSAGE}%t %p")]);
+        Self {
+            process: Process::spawn("mosquitto_rr", "mosquitto-clients", &mut command),
+        }
     }
 
     /// Waits until it ends, which must be with success.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::property;
+
 /// PINGREQ.
 pub(crate) const PINGREQ: &[u8] = &[0xc0, 0];
 /// PINGRESP.
@@ -58,6 +60,8 @@ pub(crate) struct Connect<'a> {
     pub(crate) will: Option<Will<'a>>,
     pub(crate) user_name: Option<&'a str>,
     pub(crate) password: Option<&'a str>,
+    /// Those of MQTT 5.0, without their length.
+    pub(crate) properties: Vec<u8>,
 }
 
 /// The will in a CONNECT.
@@ -67,6 +71,8 @@ pub(crate) struct Will<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) qos: u8,
     pub(crate) retain: bool,
+    /// Those of MQTT 5.0, without their length.
+    pub(crate) properties: Vec<u8>,
 }
 
 impl<'a> Connect<'a> {
@@ -81,7 +87,34 @@ impl<'a> Connect<'a> {
             will: None,
             user_name: None,
             password: None,
+            properties: Vec::new(),
         }
+    }
+
+    /// MQTT 5.0, clean start, no keep alive, no will, no session afterwards.
+    pub(crate) fn v5(client_id: &'a str) -> Self {
+        Self {
+            level: 5,
+            ..Self::new(client_id)
+        }
+    }
+
+    /// With properties of MQTT 5.0, one after another.
+    pub(crate) fn properties(mut self, properties: &[Vec<u8>]) -> Self {
+        self.properties = properties.concat();
+        self
+    }
+
+    /// Clean session 0 (3.1.1), clean start 0 (5.0).
+    pub(crate) fn resuming(mut self) -> Self {
+        self.clean = false;
+        self
+    }
+
+    /// With this will, whatever is in it.
+    pub(crate) fn with_will(mut self, will: Will<'a>) -> Self {
+        self.will = Some(will);
+        self
     }
 
     /// With a will at QoS 0 that is not retained.
@@ -91,6 +124,7 @@ impl<'a> Connect<'a> {
             payload,
             qos: 0,
             retain: false,
+            properties: Vec::new(),
         });
         self
     }
@@ -110,9 +144,16 @@ impl<'a> Connect<'a> {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut flags = u8::from(self.clean) << 1;
-        let mut payload = prefixed(self.client_id);
+        let mut payload = Vec::new();
+        if self.level == 5 {
+            payload.extend(property::section(&self.properties));
+        }
+        payload.extend(prefixed(self.client_id));
         if let Some(will) = &self.will {
             flags |= 0x04 | will.qos << 3 | u8::from(will.retain) << 5;
+            if self.level == 5 {
+                payload.extend(property::section(&will.properties));
+            }
             payload.extend(prefixed(will.topic));
             payload.extend(prefixed(will.payload));
         }
@@ -126,6 +167,45 @@ impl<'a> Connect<'a> {
         }
         connect(self.protocol, self.level, flags, self.keep_alive, &payload)
     }
+}
+
+/// What a CONNACK says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConnAck {
+    pub(crate) session_present: bool,
+    pub(crate) code: u8,
+    /// Those of MQTT 5.0; always empty in 3.1.1.
+    pub(crate) properties: Vec<(u8, Vec<u8>)>,
+}
+
+impl ConnAck {
+    /// Reads a whole packet; `None` if it is no CONNACK.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (flags, rest) = body_of(0x20, bytes)?.split_first()?;
+        let (code, properties) = rest.split_first()?;
+        let properties = match properties.is_empty() {
+            true => Vec::new(),
+            false => property::parse(property::split_section(properties)?.0)?,
+        };
+        (flags & 0xfe == 0).then_some(Self {
+            session_present: *flags == 1,
+            code: *code,
+            properties,
+        })
+    }
+
+    /// The bytes of a property, if it is there.
+    pub(crate) fn property(&self, id: u8) -> Option<&[u8]> {
+        let found = self.properties.iter().find(|(there, _)| *there == id)?;
+        Some(&found.1)
+    }
+}
+
+/// What stands behind the fixed header `first`; `None` if the packet begins with another byte.
+pub(crate) fn body_of(first: u8, bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(&[first])?;
+    let length_end = rest.iter().position(|byte| byte & 0x80 == 0)?;
+    rest.get(length_end + 1..)
 }
 
 /// A CONNECT of any parts, also of such as do not belong together.
@@ -157,6 +237,8 @@ pub(crate) struct Publish {
     pub(crate) id: Option<u16>,
     pub(crate) retain: bool,
     pub(crate) dup: bool,
+    /// Those of MQTT 5.0, one after another as they stand in the packet, without their length.
+    pub(crate) properties: Vec<u8>,
 }
 
 impl Publish {
@@ -169,7 +251,14 @@ impl Publish {
             id: None,
             retain: false,
             dup: false,
+            properties: Vec::new(),
         }
+    }
+
+    /// With properties of MQTT 5.0, one after another.
+    pub(crate) fn properties(mut self, properties: &[Vec<u8>]) -> Self {
+        self.properties = properties.concat();
+        self
     }
 
     /// At QoS 1 or 2 with a packet identifier.
@@ -191,19 +280,29 @@ impl Publish {
         self
     }
 
+    /// As a packet of 3.1.1.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.packet(&[])
+    }
+
+    /// As a packet of MQTT 5.0.
+    pub(crate) fn bytes_v5(&self) -> Vec<u8> {
+        self.packet(&property::section(&self.properties))
+    }
+
+    fn packet(&self, properties: &[u8]) -> Vec<u8> {
         let flags = u8::from(self.dup) << 3 | self.qos << 1 | u8::from(self.retain);
         let mut body = prefixed(&self.topic);
         body.extend(self.id.iter().flat_map(|id| id.to_be_bytes()));
+        body.extend_from_slice(properties);
         body.extend_from_slice(&self.payload);
         packet(0x30 | flags, &body)
     }
 
-    /// Reads a whole packet; `None` if it is not a PUBLISH of 3.1.1.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (&first, rest) = bytes.split_first()?;
-        let length_end = rest.iter().position(|byte| byte & 0x80 == 0)?;
-        let rest = rest.get(length_end + 1..)?;
+    /// Reads a whole packet of 3.1.1, or of MQTT 5.0; `None` if it is not a PUBLISH.
+    pub(crate) fn parse(bytes: &[u8], is_v5: bool) -> Option<Self> {
+        let &first = bytes.first()?;
+        let rest = body_of(first, bytes)?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let (topic, mut payload) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         let qos = first >> 1 & 3;
@@ -213,6 +312,10 @@ impl Publish {
             id = Some(u16::from_be_bytes(*bytes));
             payload = rest;
         }
+        let mut properties: &[u8] = &[];
+        if is_v5 {
+            (properties, payload) = property::split_section(payload)?;
+        }
         (first >> 4 == 3).then(|| Self {
             topic: String::from_utf8_lossy(topic).into_owned(),
             payload: payload.to_vec(),
@@ -220,6 +323,7 @@ impl Publish {
             id,
             retain: first & 1 != 0,
             dup: first & 8 != 0,
+            properties: properties.to_vec(),
         })
     }
 }
@@ -233,11 +337,12 @@ impl fmt::Debug for Publish {
             id,
             retain,
             dup,
+            properties,
         } = self;
         let shown = String::from_utf8_lossy(payload.get(..100).unwrap_or(payload));
         write!(
             f,
-            "PUBLISH {topic:?} qos={qos} id={id:?} retain={retain} dup={dup} {} bytes: {shown:?}",
+            "PUBLISH {topic:?} qos={qos} id={id:?} retain={retain} dup={dup} properties={properties:02x?} {} bytes: {shown:?}",
             payload.len()
         )
     }
@@ -261,6 +366,48 @@ pub(crate) fn pubrel(id: u16) -> Vec<u8> {
 /// PUBCOMP.
 pub(crate) fn pubcomp(id: u16) -> Vec<u8> {
     packet(0x70, &id.to_be_bytes())
+}
+
+/// An acknowledgement of any form: the packet's first byte, the packet id, and what MQTT 5.0 adds.
+pub(crate) fn ack(first: u8, id: u16, reason_and_properties: &[u8]) -> Vec<u8> {
+    packet(first, &[&id.to_be_bytes(), reason_and_properties].concat())
+}
+
+/// SUBSCRIBE of MQTT 5.0, with the options of each filter.
+pub(crate) fn subscribe_v5(id: u16, properties: &[u8], filters: &[(&str, u8)]) -> Vec<u8> {
+    let mut body = id.to_be_bytes().to_vec();
+    body.extend(property::section(properties));
+    for (filter, options) in filters {
+        body.extend(prefixed(filter));
+        body.push(*options);
+    }
+    packet(0x82, &body)
+}
+
+/// SUBACK of MQTT 5.0 without properties.
+pub(crate) fn suback_v5(id: u16, codes: &[u8]) -> Vec<u8> {
+    packet(0x90, &[&id.to_be_bytes()[..], &[0], codes].concat())
+}
+
+/// UNSUBSCRIBE of MQTT 5.0.
+pub(crate) fn unsubscribe_v5(id: u16, filters: &[&str]) -> Vec<u8> {
+    let mut body = id.to_be_bytes().to_vec();
+    body.push(0);
+    body.extend(filters.iter().flat_map(prefixed));
+    packet(0xa2, &body)
+}
+
+/// UNSUBACK of MQTT 5.0 without properties.
+pub(crate) fn unsuback_v5(id: u16, codes: &[u8]) -> Vec<u8> {
+    packet(0xb0, &[&id.to_be_bytes()[..], &[0], codes].concat())
+}
+
+/// DISCONNECT of MQTT 5.0 with a reason code and properties.
+pub(crate) fn disconnect_v5(code: u8, properties: &[u8]) -> Vec<u8> {
+    packet(
+        0xe0,
+        &[&[code], property::section(properties).as_slice()].concat(),
+    )
 }
 
 /// SUBSCRIBE to filters, each with the QoS it asks for.

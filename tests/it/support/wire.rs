@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::link::Link;
-use super::packet::{self, Connect, Publish};
+use super::packet::{self, ConnAck, Connect, Publish};
 
 /// A raw connection to the broker.
 pub(crate) struct Wire {
     socket: TcpStream,
     /// What bytes go through: the socket, or something over it.
     link: Box<dyn Link>,
+    /// It speaks MQTT 5.0, and not 3.1.1.
+    is_v5: bool,
     /// Bytes that came and belong to no whole packet yet.
     buffer: Vec<u8>,
 }
@@ -43,20 +45,36 @@ impl Wire {
         Self {
             socket,
             link,
+            is_v5: false,
             buffer: Vec::new(),
         }
     }
 
-    /// Sends CONNECT and expects to be accepted.
+    /// Sends CONNECT and expects to be accepted without a session.
     pub(crate) fn connect(address: SocketAddr, connect: &Connect<'_>) -> Self {
         Self::open(address).connected(connect)
     }
 
     /// Sends CONNECT and expects to be accepted.
-    pub(crate) fn connected(mut self, connect: &Connect<'_>) -> Self {
+    pub(crate) fn connected(self, connect: &Connect<'_>) -> Self {
+        let (wire, connack) = self.shaken_hands(connect);
+        assert_eq!((connack.session_present, connack.code), (false, 0));
+        wire
+    }
+
+    /// Sends CONNECT and returns the answer to it.
+    pub(crate) fn shake_hands(address: SocketAddr, connect: &Connect<'_>) -> (Self, ConnAck) {
+        Self::open(address).shaken_hands(connect)
+    }
+
+    fn shaken_hands(mut self, connect: &Connect<'_>) -> (Self, ConnAck) {
+        self.is_v5 = connect.level == 5;
         self.send(&connect.bytes());
-        self.expect(&packet::connack(0));
-        self
+        let got = self.packet();
+        let connack = ConnAck::parse(&got);
+        let connack =
+            connack.unwrap_or_else(|| panic!("expected CONNACK\n     got {}", show(&got)));
+        (self, connack)
     }
 
     /// This end of the connection, as the broker logs it: `127.0.0.1:51712`.
@@ -108,7 +126,15 @@ impl Wire {
 
     /// Publishes at QoS 0.
     pub(crate) fn publish(&mut self, topic: &str, payload: impl AsRef<[u8]>) {
-        self.send(&Publish::new(topic, payload).bytes());
+        self.send_publish(&Publish::new(topic, payload));
+    }
+
+    /// Sends a PUBLISH in the version of the connection.
+    pub(crate) fn send_publish(&mut self, publish: &Publish) {
+        match self.is_v5 {
+            true => self.send(&publish.bytes_v5()),
+            false => self.send(&publish.bytes()),
+        }
     }
 
     /// Publishes at QoS 1 and waits for the PUBACK: by then all subscribers have been served.
@@ -121,8 +147,9 @@ impl Wire {
         self.send_acked(Publish::new(topic, payload).retained());
     }
 
-    fn send_acked(&mut self, publish: Publish) {
-        self.send(&publish.qos(1, 0xacc).bytes());
+    /// Sends a PUBLISH at QoS 1 and waits for the PUBACK.
+    pub(crate) fn send_acked(&mut self, publish: Publish) {
+        self.send_publish(&publish.qos(1, 0xacc));
         self.expect(&packet::puback(0xacc));
     }
 
@@ -133,15 +160,35 @@ impl Wire {
 
     /// Subscribes to filters in one packet, each with the QoS it asks for, and waits for the SUBACK.
     pub(crate) fn subscribe_all(&mut self, filters: &[(&str, u8)]) {
+        let codes: Vec<u8> = filters.iter().map(|(_, options)| *options & 3).collect();
+        if self.is_v5 {
+            return self.subscribe_with(&[], filters);
+        }
         self.send(&packet::subscribe(0x5ab, filters));
-        let codes: Vec<u8> = filters.iter().map(|(_, qos)| *qos).collect();
         self.expect(&packet::suback(0x5ab, &codes));
     }
 
-    /// Unsubscribes and waits for the UNSUBACK.
+    /// Subscribes as MQTT 5.0 can, with properties and options, and waits for the SUBACK.
+    pub(crate) fn subscribe_with(&mut self, properties: &[u8], filters: &[(&str, u8)]) {
+        let codes: Vec<u8> = filters.iter().map(|(_, options)| *options & 3).collect();
+        self.send(&packet::subscribe_v5(0x5ab, properties, filters));
+        self.expect(&packet::suback_v5(0x5ab, &codes));
+    }
+
+    /// Unsubscribes from what it is subscribed to and waits for the UNSUBACK.
     pub(crate) fn unsubscribe(&mut self, filter: &str) {
+        if self.is_v5 {
+            self.send(&packet::unsubscribe_v5(0x5ac, &[filter]));
+            return self.expect(&packet::unsuback_v5(0x5ac, &[0]));
+        }
         self.send(&packet::unsubscribe(0x5ac, &[filter]));
         self.expect(&packet::unsuback(0x5ac));
+    }
+
+    /// Says goodbye and waits until the connection is closed.
+    pub(crate) fn disconnect(mut self) {
+        self.send(packet::DISCONNECT);
+        self.expect_closed();
     }
 
     /// Sends PINGREQ and expects PINGRESP as the very next packet: nothing else was on its way.
@@ -171,10 +218,26 @@ impl Wire {
         assert_eq!(self.take_publish(), Publish::new(topic, payload).retained());
     }
 
+    /// Expects exactly this PUBLISH next.
+    pub(crate) fn expect_message(&mut self, expected: &Publish) {
+        assert_eq!(self.take_publish(), *expected);
+    }
+
+    /// Expects DISCONNECT of MQTT 5.0 with this reason code, and then the end of the connection.
+    pub(crate) fn expect_disconnect(&mut self, code: u8) {
+        let got = self.packet();
+        let body = packet::body_of(0xe0, &got);
+        let body = body.unwrap_or_else(|| panic!("expected DISCONNECT\n     got {}", show(&got)));
+        let words = String::from_utf8_lossy(body);
+        assert_eq!(body.first(), Some(&code), "{words:?}");
+        self.expect_closed();
+    }
+
     /// The next packet, which must be a PUBLISH.
     pub(crate) fn take_publish(&mut self) -> Publish {
         let got = self.packet();
-        Publish::parse(&got).unwrap_or_else(|| panic!("expected PUBLISH\n     got {}", show(&got)))
+        Publish::parse(&got, self.is_v5)
+            .unwrap_or_else(|| panic!("expected PUBLISH\n     got {}", show(&got)))
     }
 
     /// All messages that were on their way, in order: those before the answer to a PINGREQ.
@@ -186,7 +249,7 @@ impl Wire {
             if got == packet::PINGRESP {
                 return publishes;
             }
-            let publish = Publish::parse(&got);
+            let publish = Publish::parse(&got, self.is_v5);
             publishes.push(publish.unwrap_or_else(|| panic!("unexpected {}", show(&got))));
         }
     }
