@@ -87,7 +87,8 @@ impl Wire {
 
     /// Says that nothing more will be sent, and goes on listening.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        // The broker may have closed the connection already.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Publishes at QoS 0.
