@@ -60,6 +60,9 @@ struct Shared {
 /// of JSON and the HTTP client, and a build without optimisation needs several times as much.
 const CLIENT_STACK: usize = 512 * 1024;
 
+/// How many connections may wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+
 /// How long a failed `accept` waits. Most often the process has too many open files, and then the
 /// end of another connection is all that helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -76,6 +79,12 @@ impl Server {
         let listen = |&Listen { scheme, address }: &Listen| {
             let tcp =
                 TcpListener::bind(address).map_err(|error| BindError::Listen { address, error })?;
+            // The standard library lets 128 connections wait to be accepted; the next of a burst would
+            // try again a second later.
+            rustix::net::listen(&tcp, BACKLOG).map_err(|error| BindError::Listen {
+                address,
+                error: error.into(),
+            })?;
             let acceptor = Acceptor {
                 tls: certificates.clone().filter(|_| scheme.is_encrypted()),
                 websocket_path: scheme.is_websocket().then(|| Arc::clone(&websocket_path)),
@@ -162,17 +171,20 @@ fn run_timers(broker: &Broker) {
     let mut publisher = Publisher::default();
     loop {
         let due = broker.timers.next_due();
+        let Some(session) = due.session.upgrade() else {
+            continue;
+        };
         let will = match due.what {
-            WhatIsDue::Will => due.session.take_will(due.attachment),
-            WhatIsDue::Expiry if due.session.is_still_detached_after(due.attachment) => {
-                broker.end_session(&due.session)
+            WhatIsDue::Will => session.take_will(due.attachment),
+            WhatIsDue::Expiry if session.is_still_detached_after(due.attachment) => {
+                broker.end_session(&session)
             }
             WhatIsDue::Expiry => None,
         };
         if let Some(will) = will {
-            let name = format!("client={:?}", due.session.client_id());
+            let name = format!("client={:?}", session.client_id());
             publisher.publish_will(broker, &will, &name);
-            due.session.note_will_is_over();
+            session.note_will_is_over();
         }
     }
 }

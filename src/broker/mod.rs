@@ -152,7 +152,7 @@ impl Broker {
         what: WhatIsDue,
     ) {
         let left = Duration::from_secs(seconds.into()).saturating_sub(gone_for);
-        let session = Arc::clone(session);
+        let session = Arc::downgrade(session);
         self.timers.set(
             Instant::now() + left,
             Due {

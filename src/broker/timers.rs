@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Condvar, Mutex, Weak};
 use std::time::Instant;
 
 use super::Session;
@@ -18,6 +18,8 @@ pub struct Timers {
 #[derive(Debug, Default)]
 struct Waiting {
     by_time: BinaryHeap<Reverse<Timer>>,
+    /// How many there may be before those are looked for that became void.
+    len_max: usize,
     /// Tells timers of the same instant apart.
     set: u64,
 }
@@ -32,8 +34,8 @@ struct Timer {
 /// A session to look at. It counts only if the client has not connected again since.
 #[derive(Debug)]
 pub struct Due {
-    /// Whose.
-    pub session: Arc<Session>,
+    /// Whose; it may be over by then.
+    pub session: Weak<Session>,
     /// The attachment after which the timer was set.
     pub attachment: u64,
     /// What is due.
@@ -55,6 +57,13 @@ impl Timers {
         let mut waiting = lock(&self.waiting);
         waiting.set += 1;
         let number = waiting.set;
+        if waiting.by_time.len() > waiting.len_max {
+            // A client that comes and goes leaves one each time, and some are set for years.
+            waiting
+                .by_time
+                .retain(|Reverse(timer)| timer.due.is_valid());
+            waiting.len_max = 2 * waiting.by_time.len() + VOID_KEPT_MAX;
+        }
         waiting.by_time.push(Reverse(Timer { at, number, due }));
         self.changed.notify_one();
     }
@@ -78,6 +87,17 @@ impl Timers {
                 }
             }
         }
+    }
+}
+
+/// Void timers that may gather in any case.
+const VOID_KEPT_MAX: usize = 1024;
+
+impl Due {
+    /// Whether the session is there, and its client has not connected again since.
+    fn is_valid(&self) -> bool {
+        let session = self.session.upgrade();
+        session.is_some_and(|session| session.is_still_detached_after(self.attachment))
     }
 }
 

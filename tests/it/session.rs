@@ -167,8 +167,10 @@ fn survives_many_who_take_over_one_another() {
                     client.send_to_closing(&packet::subscribe(1, &[("$share/g/a", 1), ("b", 1)]));
                     if round % 3 == 0 {
                         client.send_to_closing(packet::DISCONNECT);
-                        client.expect_closed_after_anything();
+                    } else {
+                        client.finish_sending();
                     }
+                    client.expect_closed_after_anything();
                 }
             });
         }
