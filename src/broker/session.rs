@@ -254,8 +254,11 @@ impl Session {
         }
         self.connected.store(true, Ordering::Relaxed);
         // [MQTT-3.2.0-1] nothing goes before CONNACK: only from here on do others find the link.
-        link.outbox().answer(connack);
+        let must_send = link.outbox().append(connack, 0);
         self.send_outbound(state);
+        if must_send {
+            link.outbox().send_waiting();
+        }
         Attached::Yes
     }
 
