@@ -32,6 +32,8 @@ pub struct Publication<'a> {
     pub verbatim_in: Option<ProtocolVersion>,
     /// Of its point, if it has been given one.
     pub timestamp_ns: Option<i64>,
+    /// Its packet id and the fingerprint of its topic and payload, if it may come again.
+    pub at_least_once: Option<(PacketId, u64)>,
     /// Under which packet id its session knows it, if it is to be stored exactly once.
     pub exactly_once: Option<PacketId>,
     /// The message, once somebody had to keep it.

@@ -1,6 +1,6 @@
 //! What the broker keeps for one client, whether it is connected or not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -61,6 +61,8 @@ struct State {
     filters: HashSet<Box<str>>,
     /// Messages of QoS 2 that it sent and has not released yet.
     received: HashMap<PacketId, Received>,
+    /// The last messages of QoS 1 that it sent, the newest last.
+    sent: VecDeque<Sent>,
     /// The session is on disk, and each change of it is.
     is_kept: bool,
     /// A PUBLISH packet, to be published when the will delay is over or the session ends, unless the
@@ -87,6 +89,18 @@ struct Received {
     /// It is stored and delivered.
     is_complete: bool,
 }
+
+/// A message of QoS 1 that came in. The client may send it again if our PUBACK does not reach it.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    packet_id: PacketId,
+    /// Of topic and payload, since a client may use a packet id again as soon as it likes.
+    fingerprint: u64,
+    timestamp_ns: i64,
+}
+
+/// How many messages of QoS 1 are remembered: more than clients have in flight as a rule.
+const SENT_MAX: usize = 1_000;
 
 /// What is known of a message of QoS 2 that comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,6 +392,31 @@ impl Session {
     /// Forgets a subscription. Returns whether there was one.
     pub fn remove_filter(&self, filter: &str) -> bool {
         lock(&self.state).filters.remove(filter)
+    }
+
+    /// Remembers which timestamps the points of messages of QoS 1 get: packet id, fingerprint of
+    /// topic and payload, timestamp. Only for a session that outlives its connection.
+    pub fn remember_sent(&self, messages: impl Iterator<Item = (PacketId, u64, i64)>) {
+        let mut state = lock(&self.state);
+        for (packet_id, fingerprint, timestamp_ns) in messages {
+            if state.sent.len() == SENT_MAX {
+                state.sent.pop_front();
+            }
+            state.sent.push_back(Sent {
+                packet_id,
+                fingerprint,
+                timestamp_ns,
+            });
+        }
+    }
+
+    /// The timestamp of the point of a message of QoS 1 that is sent again, if it is remembered: it
+    /// is the same point.
+    pub fn timestamp_of_sent(&self, packet_id: PacketId, fingerprint: u64) -> Option<i64> {
+        let state = lock(&self.state);
+        let mut newest_first = state.sent.iter().rev();
+        let sent = newest_first.find(|sent| sent.packet_id == packet_id)?;
+        (sent.fingerprint == fingerprint).then_some(sent.timestamp_ns)
     }
 
     /// Notes that a message of QoS 2 comes in, and tells what is known of it.

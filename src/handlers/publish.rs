@@ -1,13 +1,16 @@
 //! PUBLISH.
 
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use super::PendingAck;
 use crate::broker::{Publication, Receipt};
 use crate::close_reason::CloseReason;
 use crate::codec::{AckType, PacketId, PayloadFormat, ProtocolVersion, Publish, QoS, ReasonCode};
-use crate::connection::Connection;
+use crate::connection::{Connection, SessionExpiry};
 
 /// The highest topic alias that a client may use [MQTT-3.2.2-18]. Each is a topic that is kept.
 pub(super) const TOPIC_ALIAS_MAX: u16 = 64;
@@ -59,6 +62,16 @@ impl Connection<'_> {
             .packet_id
             .filter(|_| publish.qos == QoS::ExactlyOnce);
         let mut timestamp_ns = None;
+        if let Some(packet_id) = publish.packet_id
+            && publish.qos == QoS::AtLeastOnce
+            && self.expiry > SessionExpiry::AT_ONCE
+        {
+            let fingerprint = self.fingerprint(topic, publish.payload);
+            message.at_least_once = Some((packet_id, fingerprint));
+            if publish.dup {
+                timestamp_ns = self.session.timestamp_of_sent(packet_id, fingerprint);
+            }
+        }
         if let Some(packet_id) = exactly_once {
             // [MQTT-4.3.3-10] until PUBREL it is the same message, sent again.
             let again = match self.session.receive(packet_id) {
@@ -82,6 +95,11 @@ impl Connection<'_> {
         message.timestamp_ns = timestamp_ns;
         messages.push(message);
         Ok(())
+    }
+
+    /// Tells this session's messages from one another.
+    fn fingerprint(&self, topic: &str, payload: &[u8]) -> u64 {
+        FixedState::with_seed(self.session.number().0).hash_one((topic, payload))
     }
 
     fn acknowledge(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode, is_for_new: bool) {

@@ -53,6 +53,7 @@ impl Publisher {
             packet,
             verbatim_in: (!has_alias).then_some(version),
             timestamp_ns: None,
+            at_least_once: None,
             exactly_once: None,
             kept: None,
         })
@@ -139,6 +140,16 @@ impl Publisher {
                 )
             });
             let begun: Vec<_> = begun.collect();
+            let remembered = messages.iter().filter_map(|message| {
+                let (packet_id, fingerprint) = message.at_least_once?;
+                Some((packet_id, fingerprint, message.timestamp_ns?))
+            });
+            if messages
+                .iter()
+                .any(|message| message.at_least_once.is_some())
+            {
+                session.remember_sent(remembered);
+            }
             if !begun.is_empty() && session.is_kept() {
                 // Should the process end between InfluxDB's answer and ours, then the client sends
                 // the message again, and it is the same point.

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::support::packet::{self, puback, pubrec};
-use crate::support::{Broker, Connect, Publish};
+use crate::support::{Broker, Connect, Influx, Publish};
 
 fn durable(client_id: &str) -> Connect<'_> {
     Connect::new(client_id).resuming()
@@ -185,4 +185,29 @@ fn survives_many_who_take_over_one_another() {
         last.send(&puback(got.id.unwrap()));
     }
     last.expect_nothing();
+}
+
+/// One message, one point: what a durable client sends again with DUP, as it missed the PUBACK, has the timestamp it
+/// had.
+#[test]
+fn stores_qos_1_that_comes_again_as_the_same_point() {
+    let influx = Influx::start();
+    let broker = Broker::start(&influx);
+    let mut publisher = broker.connect_with(&durable("publisher"));
+    let publish = |payload: &str| Publish::new("a", payload).qos(1, 7);
+    publisher.send(&publish("first").bytes());
+    publisher.expect(&puback(7));
+    drop(publisher);
+
+    let mut publisher = broker.resume(&durable("publisher"));
+    for bytes in [
+        publish("first").dup().bytes(),
+        // The packet id is free, so these are other messages, whatever DUP says of the last.
+        publish("second").bytes(),
+        publish("third").dup().bytes(),
+    ] {
+        publisher.send(&bytes);
+        publisher.expect(&puback(7));
+    }
+    assert_eq!(influx.payloads("a"), ["first", "second", "third"]);
 }
