@@ -18,6 +18,8 @@ mod log;
 pub(crate) mod mosquitto;
 pub(crate) mod packet;
 pub(crate) mod process;
+mod small_disk;
+mod unsteady;
 mod wire;
 
 use std::thread;
@@ -28,6 +30,8 @@ pub(crate) use fake_influx::{Answer, FakeInflux};
 pub(crate) use influx::Influx;
 pub(crate) use packet::{Connect, Publish, Will};
 pub(crate) use process::Signal;
+pub(crate) use small_disk::SmallDisk;
+pub(crate) use unsteady::Unsteady;
 pub(crate) use wire::Wire;
 
 /// How long a test waits for anything that must happen.
