@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled};
 
-use crate::broker::{Broker, Link, Publication, Session, WhatIsDue};
+use crate::broker::{Broker, Leaving, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
 use crate::handlers::{self, PendingAck};
@@ -265,8 +265,8 @@ impl<'b> Connection<'b> {
         messages: &mut Vec<Publication<'_>>,
     ) -> Result<(), CloseReason> {
         if !messages.is_empty() {
-            let changes = std::mem::take(&mut self.changes);
             let session = Some(&*self.session);
+            let changes = &mut self.changes;
             let outcome = self
                 .publisher
                 .publish(self.broker, batch, messages, session, changes);
@@ -302,10 +302,13 @@ impl<'b> Connection<'b> {
             self.publish_will(will_now);
             // The others' wills are still to come to this client.
             shutdown.await_the_others();
-            self.leave(will_later);
+            self.leave(will_later, false);
         } else {
-            self.leave(will_later);
-            self.publish_will(will_now);
+            let attachment = self.leave(will_later, will_now.is_some());
+            if will_now.is_some() {
+                self.publish_will(will_now);
+                self.session.note_will_is_over(attachment);
+            }
         }
         self.say_goodbye(reason);
         if stops {
@@ -313,17 +316,20 @@ impl<'b> Connection<'b> {
         }
     }
 
-    /// Leaves the session, or ends it where nothing is to stay.
-    fn leave(&mut self, will_later: Option<Will>) {
+    /// Leaves the session, or ends it where nothing is to stay. Returns the number of the
+    /// attachment.
+    fn leave(&mut self, will_later: Option<Will>, has_will_now: bool) -> u64 {
         let delay = will_later.as_ref().map(|will| will.delay);
-        let is_last_will = delay.is_none();
-        let attachment = self.session.detach(will_later.map(|will| will.packet));
+        let attachment = self.session.detach(Leaving {
+            expiry_s: self.expiry.0,
+            will_later: will_later.map(|will| will.packet),
+            has_will_now,
+        });
         if self.expiry == SessionExpiry::AT_ONCE {
             // No will is left in it: one of a session that ends at once was not put off.
             self.broker.end_session(&self.session);
-            return;
+            return attachment;
         }
-        self.session.note_detached(self.expiry.0, is_last_will);
         let set = |seconds: u32, what| {
             self.broker
                 .set_timer(&self.session, attachment, seconds, Duration::ZERO, what);
@@ -334,6 +340,7 @@ impl<'b> Connection<'b> {
         if self.expiry < SessionExpiry::NEVER {
             set(self.expiry.0, WhatIsDue::Expiry);
         }
+        attachment
     }
 
     fn publish_will(&mut self, will: Option<Will>) {

@@ -142,6 +142,9 @@ impl Server {
         let Shared { broker, shutdown } = &*self.shared;
         shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
+        if let Err(error) = broker.keeper.keep(None) {
+            error!("the last changes of sessions are not on disk: {error}");
+        }
         info!("stopped");
         Ok(())
     }
@@ -154,15 +157,15 @@ fn run_timers(broker: &Broker) {
         let due = broker.timers.next_due();
         let will = match due.what {
             WhatIsDue::Will => due.session.take_will(due.attachment),
-            WhatIsDue::Expiry if due.session.is_still_detached_after(due.attachment) => {
-                broker.end_session(&due.session)
-            }
-            WhatIsDue::Expiry => None,
+            WhatIsDue::Expiry => match due.session.expire(due.attachment) {
+                true => broker.end_session(&due.session),
+                false => None,
+            },
         };
         if let Some(will) = will {
             let name = format!("client={:?}", due.session.client_id());
             publisher.publish_will(broker, &will, &name);
-            due.session.note_will_is_over();
+            due.session.note_will_is_over(due.attachment);
         }
     }
 }

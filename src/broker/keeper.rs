@@ -13,7 +13,8 @@ use crate::state::{Change, State, StateError};
 ///
 /// Changes are committed in the order in which they were handed over. A thread that must know them
 /// on disk waits, and the first that waits while nobody is committing commits for all. What nobody
-/// waits for is committed a little later by a thread of its own.
+/// waits for is committed a little later by a thread of its own, and again where that fails: later
+/// changes build on it.
 ///
 /// Lock order: `queue`; the state file is locked without it.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Group {
     changes: Vec<Change>,
+    /// Which of `changes` nobody waits for, by rising index.
+    noted: Vec<usize>,
     waiting: usize,
 }
 
@@ -50,6 +53,9 @@ struct Failed {
 
 /// How long changes that nobody waits for may gather.
 const UNHURRIED: Duration = Duration::from_millis(50);
+
+/// How long they wait after a failure. Most often the disk is full.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// A keeper of `state`, and its thread for what nobody waits for.
@@ -69,11 +75,13 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Hands over changes that nobody waits for: after a crash, the last of them may be missing.
+    /// Hands over changes that nobody waits for: after a crash, the last of them may be missing. A
+    /// commit that fails is tried again, except for a retained message: its client was promised
+    /// nothing, and there may be any number of them.
     pub fn note(&self, changes: impl IntoIterator<Item = Change>) {
         let mut queue = lock(&self.queue);
         let was_empty = queue.open.changes.is_empty();
-        queue.open.changes.extend(changes);
+        queue.open.note(changes);
         if was_empty && !queue.open.changes.is_empty() {
             self.changed.notify_all();
         }
@@ -130,24 +138,62 @@ impl Keeper {
             number,
             others: group.waiting.saturating_sub(1),
             error: None,
+            again: Vec::new(),
         };
         let outcome = lock(&self.state).apply(&group.changes).map_err(Arc::new);
-        ended.error = outcome.as_ref().err().cloned();
+        if let Err(error) = &outcome {
+            ended.error = Some(Arc::clone(error));
+            ended.again = group.into_noted();
+        }
         outcome.map(|()| number)
     }
 
     fn commit_for_nobody(&self) {
+        // One line for the first failure of many alike.
+        let mut is_failing = false;
         loop {
             let mut queue = lock(&self.queue);
             while queue.open.changes.is_empty() {
                 queue = wait(&self.changed, queue);
             }
             drop(queue);
-            thread::sleep(UNHURRIED);
-            if let Err(error) = self.keep(None) {
-                error!("cannot keep sessions on disk: {error}");
+            thread::sleep(if is_failing { PAUSE } else { UNHURRIED });
+            let outcome = self.keep(None);
+            if let Err(error) = &outcome
+                && !is_failing
+            {
+                error!("cannot keep sessions on disk: {error}: trying again until it succeeds");
             }
+            is_failing = outcome.is_err();
         }
+    }
+}
+
+impl Group {
+    fn note(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let first = self.changes.len();
+        self.changes.extend(changes);
+        self.noted.extend(first..self.changes.len());
+    }
+
+    /// What is to be tried again after a failure.
+    fn into_noted(self) -> Vec<Change> {
+        let mut noted = self.noted.into_iter().peekable();
+        self.changes
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| noted.next_if_eq(index).is_some())
+            .map(|(_, change)| change)
+            .filter(|change| !matches!(change, Change::Retain(_)))
+            .collect()
+    }
+
+    /// Puts changes that nobody waits for before all others.
+    fn note_first(&mut self, changes: Vec<Change>) {
+        let count = changes.len();
+        self.changes.splice(0..0, changes);
+        self.noted.iter_mut().for_each(|index| *index += count);
+        self.noted.splice(0..0, 0..count);
     }
 }
 
@@ -157,12 +203,15 @@ struct CommitEnded<'a> {
     number: u64,
     others: usize,
     error: Option<Arc<StateError>>,
+    /// Goes into the group that is open by now.
+    again: Vec<Change>,
 }
 
 impl Drop for CommitEnded<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.keeper.queue);
         queue.is_committing = false;
+        queue.open.note_first(std::mem::take(&mut self.again));
         if let Some(error) = self.error.take()
             && self.others > 0
         {
@@ -232,6 +281,20 @@ mod tests {
             assert!(std::time::Instant::now() < deadline);
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn tries_again_what_nobody_waits_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keeper, state) = keeper(&dir);
+        lock(&state).break_sessions();
+        keeper.note([attach(1), attach(2)]);
+        assert!(keeper.keep([receive(1, 7)]).is_err());
+        lock(&state).mend_sessions();
+        keeper.keep([receive(2, 8)]).unwrap();
+        let restored = lock(&state).sessions().unwrap();
+        let received: Vec<usize> = restored.iter().map(|it| it.received.len()).collect();
+        assert_eq!(received, [0, 1], "who waited was told that it is not there");
     }
 
     #[test]

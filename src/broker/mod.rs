@@ -20,7 +20,7 @@ pub use keeper::Keeper;
 pub use link::{Link, Terms};
 pub use outbox::{Outbox, OutboxLimits};
 pub use retained::Retained;
-pub use session::{Attached, Held, QueueLimits, Receipt, Session, SessionNumber};
+pub use session::{Attached, Held, Leaving, QueueLimits, Receipt, Session, SessionNumber};
 pub use sessions::{Opened, Sessions};
 pub use subscriptions::{Matching, Own, Receiver, Share, Subscription, Subscriptions};
 pub use timers::{Due, Timers, WhatIsDue};
@@ -132,6 +132,10 @@ impl Broker {
             self.set_timer(&session, 0, kept.will_delay_s, gone_for, WhatIsDue::Will);
         }
         if kept.expiry_s < u32::MAX {
+            if gone_for >= Duration::from_secs(kept.expiry_s.into()) {
+                // Nobody gets it any more, not even before the timer has seen to the rest.
+                session.expire(0);
+            }
             self.set_timer(&session, 0, kept.expiry_s, gone_for, WhatIsDue::Expiry);
         }
     }

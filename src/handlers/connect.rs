@@ -215,10 +215,10 @@ fn open_session(
             }
         }
         let kept = kept(&session);
-        match session.attach(link, &connack(is_present), kept) {
+        match session.attach(link, &connack(is_present), kept)? {
             Attached::Yes => return Ok(session),
-            // It ended between the two calls: there will be a new one.
-            Attached::Discarded => {}
+            // It ended between the two calls, or is about to: there will be a new one.
+            Attached::Discarded => broker.sessions.remove(&session),
             Attached::Taken(old) => {
                 old.end(EndedBy::TakeOver);
                 session.await_detached(deadline);

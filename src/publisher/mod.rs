@@ -62,7 +62,7 @@ impl Publisher {
     /// and then they go on in the order they came. When it returns the caller may acknowledge them.
     ///
     /// `session` is that of the publisher, which knows the messages of QoS 2. `changes` are to be on
-    /// disk before any acknowledgement.
+    /// disk before any acknowledgement; those that are there are taken out.
     ///
     /// # Errors
     /// When the messages are not safe: they must not be acknowledged. If they are not stored, nobody
@@ -73,11 +73,11 @@ impl Publisher {
         batch: &[u8],
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        changes: Vec<Change>,
+        changes: &mut Vec<Change>,
     ) -> Result<(), PublishError> {
-        let mut changes = self.store(broker, messages, session, changes)?;
-        changes.extend(self.retain(broker, messages));
-        self.deliver(broker, batch, messages, session, changes)
+        self.store(broker, messages, session, changes)?;
+        let retained = self.retain(broker, messages);
+        self.deliver(broker, batch, messages, session, changes, retained)
     }
 
     /// Publishes a will, which is a PUBLISH packet of MQTT 5.0, and logs it under `name`.
@@ -94,7 +94,7 @@ impl Publisher {
         };
         let taken = self.take_in(broker, &publish, publish.topic, version, 0..packet.len());
         let outcome = taken.and_then(|publication| {
-            self.publish(broker, packet, &mut [publication], None, Vec::new())
+            self.publish(broker, packet, &mut [publication], None, &mut Vec::new())
                 .map_err(|error| error.to_string())
         });
         match outcome {
@@ -110,14 +110,13 @@ impl Publisher {
         trim(&mut self.lines);
     }
 
-    /// Returns what is left of `changes`.
     fn store(
         &mut self,
         broker: &Broker,
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        mut changes: Vec<Change>,
-    ) -> Result<Vec<Change>, PublishError> {
+        changes: &mut Vec<Change>,
+    ) -> Result<(), PublishError> {
         if let Some(store) = &broker.store {
             let first = store.take_timestamps(messages.len());
             for (message, timestamp_ns) in messages.iter_mut().zip(first..) {
@@ -136,8 +135,8 @@ impl Publisher {
             if !begun.is_empty() && session.is_kept() {
                 // Should the process end between InfluxDB's answer and ours, then the client sends
                 // the message again, and it is the same point.
-                changes.extend(begun);
-                broker.keeper.keep(std::mem::take(&mut changes))?;
+                broker.keeper.keep(changes.iter().cloned().chain(begun))?;
+                changes.clear();
             }
         }
         if let Some(store) = &broker.store {
@@ -149,7 +148,7 @@ impl Publisher {
             });
             store.write(points, &mut self.lines)?;
         }
-        Ok(changes)
+        Ok(())
     }
 
     /// Returns what must be on disk before the messages are acknowledged.
@@ -175,7 +174,8 @@ impl Publisher {
         batch: &[u8],
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        mut changes: Vec<Change>,
+        changes: &mut Vec<Change>,
+        retained: Vec<Change>,
     ) -> Result<(), PublishError> {
         let generation = broker.subscriptions.generation();
         let publisher = session.map(Session::number);
@@ -189,10 +189,13 @@ impl Publisher {
             }
         }
         let exactly_once = || messages.iter().filter_map(|message| message.exactly_once);
+        let mut all = retained;
+        all.extend(changes.iter().cloned());
         if let Some(session) = session.filter(|session| session.is_kept()) {
-            changes.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
+            all.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
         }
-        self.fan_out.send(batch, changes, &broker.keeper)?;
+        self.fan_out.send(batch, all, &broker.keeper)?;
+        changes.clear();
         if let Some(session) = session {
             exactly_once().for_each(|packet_id| session.complete_receiving(packet_id));
         }
