@@ -12,6 +12,8 @@
 mod support;
 
 mod connect;
+mod crash;
+mod durable;
 mod foreign_clients;
 mod hostile;
 mod influx_access;
