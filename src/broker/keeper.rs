@@ -1,5 +1,6 @@
 //! Keeps sessions and retained messages on disk.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::state::{Change, State, StateError};
 /// waits for is committed a little later by a thread of its own, and again where that fails: later
 /// changes build on it.
 ///
-/// Lock order: `queue`; the state file is locked without it.
+/// Lock order: `queue` is the last, as others note changes under locks of their own; the state file
+/// is locked without it.
 #[derive(Debug)]
 pub struct Keeper {
     state: Arc<Mutex<State>>,
@@ -55,7 +57,7 @@ struct Failed {
 const UNHURRIED: Duration = Duration::from_millis(50);
 
 /// How long they wait after a failure. Most often the disk is full.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Keeper {
     /// A keeper of `state`, and its thread for what nobody waits for.
@@ -76,8 +78,7 @@ impl Keeper {
     }
 
     /// Hands over changes that nobody waits for: after a crash, the last of them may be missing. A
-    /// commit that fails is tried again, except for a retained message: its client was promised
-    /// nothing, and there may be any number of them.
+    /// commit that fails is tried again.
     pub fn note(&self, changes: impl IntoIterator<Item = Change>) {
         let mut queue = lock(&self.queue);
         let was_empty = queue.open.changes.is_empty();
@@ -176,16 +177,25 @@ impl Group {
         self.noted.extend(first..self.changes.len());
     }
 
-    /// What is to be tried again after a failure.
+    /// What is to be tried again after a failure. Of the retained messages of one topic only the
+    /// last counts: there may be any number of them.
     fn into_noted(self) -> Vec<Change> {
-        let mut noted = self.noted.into_iter().peekable();
-        self.changes
+        let mut topics = HashSet::new();
+        let mut indices = self.noted;
+        let mut again: Vec<Change> = self
+            .changes
             .into_iter()
             .enumerate()
-            .filter(|(index, _)| noted.next_if_eq(index).is_some())
+            .rev()
+            .filter(|(index, _)| indices.pop_if(|last| *last == *index).is_some())
             .map(|(_, change)| change)
-            .filter(|change| !matches!(change, Change::Retain(_)))
-            .collect()
+            .filter(|change| match change {
+                Change::Retain(message) => topics.insert(Arc::clone(&message.topic)),
+                _ => true,
+            })
+            .collect();
+        again.reverse();
+        again
     }
 
     /// Puts changes that nobody waits for before all others.
@@ -229,7 +239,8 @@ impl Drop for CommitEnded<'_> {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use crate::codec::PacketId;
+    use crate::codec::{PacketId, PublishProperties, QoS};
+    use crate::message::Message;
 
     fn keeper(dir: &tempfile::TempDir) -> (Arc<Keeper>, Arc<Mutex<State>>) {
         let state = Arc::new(Mutex::new(State::open(dir.path()).unwrap()));
@@ -245,6 +256,12 @@ mod tests {
             will: None,
             will_delay_s: 0,
         })
+    }
+
+    fn retain(payload: &str) -> Change {
+        let (payload, properties) = (payload.as_bytes(), PublishProperties::default());
+        let message = Message::new("a".into(), payload, QoS::AtMostOnce, true, &properties);
+        Change::Retain(Arc::new(message))
     }
 
     fn receive(session: u64, id: u16) -> Change {
@@ -288,13 +305,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (keeper, state) = keeper(&dir);
         lock(&state).break_sessions();
-        keeper.note([attach(1), attach(2)]);
+        keeper.note([attach(1), attach(2), retain("old"), retain("new")]);
         assert!(keeper.keep([receive(1, 7)]).is_err());
         lock(&state).mend_sessions();
         keeper.keep([receive(2, 8)]).unwrap();
         let restored = lock(&state).sessions().unwrap();
         let received: Vec<usize> = restored.iter().map(|it| it.received.len()).collect();
         assert_eq!(received, [0, 1], "who waited was told that it is not there");
+        let retained = lock(&state).retained().unwrap();
+        assert_eq!(retained.len(), 1);
+        assert_eq!(*retained[0].payload, *b"new");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Broker {
         }
         retained
             .into_iter()
-            .for_each(|message| broker.retained.set(Arc::new(message)));
+            .for_each(|message| broker.retained.set(Arc::new(message), || {}));
         sessions
             .into_iter()
             .for_each(|session| broker.restore(session));
@@ -162,10 +162,12 @@ impl Broker {
         );
     }
 
-    /// Keeps a retained message. Returns what must be on disk for that.
-    pub fn retain(&self, message: &Arc<Message>) -> Change {
-        self.retained.set(Arc::clone(message));
-        Change::Retain(Arc::clone(message))
+    /// Keeps a retained message, and notes that for the disk. Who must know it there waits for the
+    /// keeper.
+    pub fn retain(&self, message: &Arc<Message>) {
+        self.retained.set(Arc::clone(message), || {
+            self.keeper.note([Change::Retain(Arc::clone(message))]);
+        });
     }
 
     /// Ends a session for good, and takes it out of everything. Returns its will, if one was still

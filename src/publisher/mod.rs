@@ -76,8 +76,8 @@ impl Publisher {
         changes: &mut Vec<Change>,
     ) -> Result<(), PublishError> {
         self.store(broker, messages, session, changes)?;
-        let retained = self.retain(broker, messages);
-        self.deliver(broker, batch, messages, session, changes, retained)
+        let must_be_kept = self.retain(broker, messages);
+        self.deliver(broker, batch, messages, session, changes, must_be_kept)
     }
 
     /// Publishes a will, which is a PUBLISH packet of MQTT 5.0, and logs it under `name`.
@@ -151,21 +151,15 @@ impl Publisher {
         Ok(())
     }
 
-    /// Returns what must be on disk before the messages are acknowledged.
-    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) -> Vec<Change> {
-        let mut changes = Vec::new();
+    /// Returns whether a retained message must be on disk before it is acknowledged.
+    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) -> bool {
+        let mut somebody_waits = false;
         for message in messages.iter_mut().filter(|message| message.retain) {
             let topic = self.topics.name(message.topic_index);
-            changes.push(broker.retain(message.kept(topic)));
+            somebody_waits |= message.qos > QoS::AtMostOnce;
+            broker.retain(message.kept(topic));
         }
-        if messages
-            .iter()
-            .all(|message| message.qos == QoS::AtMostOnce)
-        {
-            // Nobody waits for an acknowledgement.
-            broker.keeper.note(changes.drain(..));
-        }
-        changes
+        somebody_waits
     }
 
     fn deliver(
@@ -175,7 +169,7 @@ impl Publisher {
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
         changes: &mut Vec<Change>,
-        retained: Vec<Change>,
+        must_be_kept: bool,
     ) -> Result<(), PublishError> {
         let generation = broker.subscriptions.generation();
         let publisher = session.map(Session::number);
@@ -189,12 +183,12 @@ impl Publisher {
             }
         }
         let exactly_once = || messages.iter().filter_map(|message| message.exactly_once);
-        let mut all = retained;
-        all.extend(changes.iter().cloned());
+        let mut all = changes.clone();
         if let Some(session) = session.filter(|session| session.is_kept()) {
             all.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
         }
-        self.fan_out.send(batch, all, &broker.keeper)?;
+        self.fan_out
+            .send(batch, all, must_be_kept, &broker.keeper)?;
         changes.clear();
         if let Some(session) = session {
             exactly_once().for_each(|packet_id| session.complete_receiving(packet_id));

@@ -412,6 +412,36 @@ fn retained_messages_survive() {
     subscriber.expect_nothing();
 }
 
+/// What is on disk is what everybody saw last, though many publish to one topic at a time.
+#[test]
+fn the_last_retained_message_of_many_publishers_survives() {
+    const TOPICS: [&str; 8] = ["r/0", "r/1", "r/2", "r/3", "r/4", "r/5", "r/6", "r/7"];
+    let retained = |broker: &Broker| {
+        let mut subscriber = broker.connect("subscriber");
+        subscriber.subscribe("r/+");
+        let mut retained = subscriber.take_publishes();
+        retained.sort_by(|one, other| one.topic.cmp(&other.topic));
+        retained
+    };
+    let mut broker = Broker::start_without_store();
+    for round in 0..3 {
+        thread::scope(|scope| {
+            for publisher in 0..8 {
+                let mut wire = broker.connect(&format!("publisher {publisher}"));
+                scope.spawn(move || {
+                    for topic in TOPICS.iter().cycle().take(48) {
+                        wire.publish_retained(topic, format!("{publisher} in {round}"));
+                    }
+                });
+            }
+        });
+        let before = retained(&broker);
+        assert_eq!(before.len(), TOPICS.len());
+        kill_and_restart(&mut broker);
+        assert_eq!(retained(&broker), before);
+    }
+}
+
 /// `[MQTT-3.3.2-5]` and `[MQTT-3.1.2-23]`: time goes on while there is no broker.
 #[test]
 fn sessions_and_messages_expire_while_the_broker_is_down() {
