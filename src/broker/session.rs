@@ -225,6 +225,19 @@ impl Session {
         lock(&self.state).link.clone()
     }
 
+    /// Ends the connection that the client has, or is about to have, to this session.
+    pub fn end_connection(&self, reason: EndedBy) {
+        let state = lock(&self.state);
+        if let Some(link) = state.link.as_ref().or(state.joining.as_ref()) {
+            link.end(reason);
+        }
+    }
+
+    /// Whether the session is over: nothing may be added to it any more.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).discarded
+    }
+
     /// Whether the client is connected; it may be gone the next moment.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)

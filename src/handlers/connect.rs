@@ -206,9 +206,7 @@ fn open_session(
             replaced,
         } = broker.sessions.open(client_id, clean_start);
         if let Some(replaced) = replaced {
-            if let Some(old) = replaced.link() {
-                old.end(EndedBy::TakeOver);
-            }
+            replaced.end_connection(EndedBy::TakeOver);
             // Its session ends here, and with it the delay of its will [MQTT-3.1.3-9].
             if let Some(will) = broker.end_session(&replaced) {
                 Publisher::default().publish_will(broker, &will, link.outbox().name());
@@ -218,7 +216,13 @@ fn open_session(
         match session.attach(link, &connack(is_present), kept)? {
             Attached::Yes => return Ok(session),
             // It ended between the two calls, or is about to: there will be a new one.
-            Attached::Discarded => broker.sessions.remove(&session),
+            Attached::Discarded => {
+                broker.sessions.remove(&session);
+                if let Some(ended_by) = link.ended_by() {
+                    // A later connection has wiped the session: that one stays.
+                    return Err(CloseReason::Ended(ended_by));
+                }
+            }
             Attached::Taken(old) => {
                 old.end(EndedBy::TakeOver);
                 session.await_detached(deadline);

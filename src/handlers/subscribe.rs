@@ -97,14 +97,17 @@ impl Connection<'_> {
             full,
             ..
         } = *filter;
-        self.broker.subscriptions.subscribe(
-            &SubscriptionFilter {
-                filter,
-                share,
-                full,
-            },
-            subscription,
-        );
+        let filter = SubscriptionFilter {
+            filter,
+            share,
+            full,
+        };
+        let subscriptions = &self.broker.subscriptions;
+        subscriptions.subscribe(&filter, subscription);
+        if self.session.is_over() {
+            // Another connection has wiped it meanwhile, and nobody would take this one out.
+            subscriptions.unsubscribe(&filter, self.session.number());
+        }
         Ok(is_new)
     }
 

@@ -523,25 +523,31 @@ fn expect_will(watcher: &mut Wire, payload: &str) {
 fn the_will_of_a_durable_client_is_published_after_the_restart() {
     let mut broker = Broker::start_without_store();
     subscribe_and_leave(&broker, "watcher", "will", 1);
-    let will = Will {
-        topic: "will",
-        payload: b"gone",
-        qos: 1,
-        retain: false,
-    };
-    let client = broker.connect_with(&Connect {
-        will: Some(will),
-        ..durable("client")
+    let clients = ["first", "second"].map(|client_id| {
+        let will = Will {
+            topic: "will",
+            payload: client_id.as_bytes(),
+            qos: 1,
+            retain: false,
+        };
+        broker.connect_with(&Connect {
+            will: Some(will),
+            ..durable(client_id)
+        })
     });
     broker.kill();
-    drop(client);
+    drop(clients);
     broker.restart();
-    expect_will(&mut resume(&broker, "watcher"), "gone");
-    // Once.
-    broker.wait_for_log("published its will");
-    subscribe_and_leave(&broker, "flusher", "a", 1);
+    let mut watcher = resume(&broker, "watcher");
+    expect_will(&mut watcher, "first");
+    expect_will(&mut watcher, "second");
+    // Wills are published one after the other: the broker has noted by now that the first was.
+    flush(&mut watcher);
     kill_and_restart(&mut broker);
-    resume(&broker, "watcher").expect_nothing();
+    let mut watcher = resume(&broker, "watcher");
+    for again in watcher.take_publishes() {
+        assert_eq!(again.payload, b"second");
+    }
 }
 
 /// `[MQTT-3.1.3-9]`: one whose client is back in time is not published, the other is when its delay is over.
@@ -600,6 +606,40 @@ fn a_durable_client_that_takes_over_a_clean_session_gets_one_of_its_own() {
         broker.connect("publisher").publish_acked("b", "x");
         assert_eq!(new.take_publish().payload, b"x");
         // With a clean session, so that there is none left.
+        leave(broker.connect("client"));
+    }
+}
+
+/// Of many who connect at the same moment one stays, and its session serves it, whatever the others wipe.
+#[test]
+fn one_of_many_who_connect_at_once_is_served() {
+    let broker = Broker::start_without_store();
+    for round in 0..20 {
+        thread::scope(|scope| {
+            for contender in 0..8 {
+                let broker = &broker;
+                scope.spawn(move || {
+                    let mut wire = broker.open();
+                    let clean = (round + contender) % 3 == 0;
+                    let connect = Connect {
+                        clean,
+                        ..Connect::new("client")
+                    };
+                    wire.send_to_closing(&connect.bytes());
+                    wire.send_to_closing(&packet::subscribe(1, &[("a", 1)]));
+                    // Whether it is served or taken over.
+                    wire.next_or_closed();
+                });
+            }
+        });
+        let mut last = broker.open();
+        last.send(&durable("client").bytes());
+        assert_eq!(last.packet()[3], 0);
+        last.subscribe_all(&[("b", 1)]);
+        broker.connect("publisher").publish_acked("b", "x");
+        // What the others had in flight was none of "b", and "a" had nothing.
+        assert_eq!(last.take_publish().payload, b"x");
+        // A clean session wipes what is there.
         leave(broker.connect("client"));
     }
 }
