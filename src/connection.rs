@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled, warn};
 
-use crate::broker::{Broker, Detached, Link, Publication, Session, WhatIsDue};
+use crate::broker::{Broker, Leaving, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
 use crate::handlers::{self, PendingAck};
@@ -266,8 +266,8 @@ impl<'b> Connection<'b> {
         messages: &mut Vec<Publication<'_>>,
     ) -> Result<(), CloseReason> {
         if !messages.is_empty() {
-            let changes = std::mem::take(&mut self.changes);
             let session = Some(&*self.session);
+            let changes = &mut self.changes;
             let outcome = self
                 .publisher
                 .publish(self.broker, batch, messages, session, changes);
@@ -306,10 +306,14 @@ impl<'b> Connection<'b> {
             self.publish_will(will_now);
             // The others' wills are still to come to this client.
             shutdown.await_the_others();
-            self.leave(will_later);
+            self.leave(will_later, false);
         } else {
-            let will_now = self.leave(will_later).or(will_now);
-            self.publish_will(will_now);
+            let (attachment, will_due) = self.leave(will_later, will_now.is_some());
+            let will_now = will_now.or(will_due);
+            if will_now.is_some() {
+                self.publish_will(will_now);
+                self.session.note_will_is_over(attachment);
+            }
         }
         self.say_goodbye(reason);
         if stops {
@@ -317,29 +321,34 @@ impl<'b> Connection<'b> {
         }
     }
 
-    /// Leaves the session, or ends it where nothing is to stay. Returns the will if it cannot be put
-    /// off any longer.
-    fn leave(&mut self, will_later: Option<Will>) -> Option<Will> {
+    /// Leaves the session, or ends it where nothing is to stay. Returns the number of the
+    /// attachment, and the will if it cannot be put off any longer.
+    fn leave(&mut self, will_later: Option<Will>, has_will_now: bool) -> (u64, Option<Will>) {
+        let later = will_later
+            .as_ref()
+            .map(|will| (will.delay, will.topic.clone()));
+        let detached = self.session.detach(Leaving {
+            expiry_s: self.expiry.0,
+            will_later: will_later.map(|will| will.packet),
+            has_will_now,
+        });
+        let attachment = detached.attachment;
         if self.expiry == SessionExpiry::AT_ONCE {
             // No will is left in it: one of a session that ends at once was not put off. It ends
             // before it is left, so that nobody who waits for it finds it.
             self.broker.end_session(&self.session);
+            return (attachment, None);
         }
-        let delay = will_later.as_ref().map_or(0, |will| will.delay);
-        self.session.note_detached(self.expiry.0, delay == 0);
-        let topic = will_later.as_ref().map(|will| will.topic.clone());
-        let attachment = match self.session.detach(will_later.map(|will| will.packet)) {
-            Detached::Kept(attachment) => attachment,
+        let (delay, topic) = later.unwrap_or_default();
+        if let Some(packet) = detached.will_due {
             // A clean start has ended the session, and with it the delay [MQTT-3.1.3-9].
-            Detached::Discarded(will) => {
-                let topic = topic.unwrap_or_default();
-                return will.map(|packet| Will {
-                    topic,
-                    packet,
-                    delay: 0,
-                });
-            }
-        };
+            let will = Will {
+                topic,
+                packet,
+                delay: 0,
+            };
+            return (attachment, Some(will));
+        }
         let set = |seconds: u32, what| {
             self.broker
                 .set_timer(&self.session, attachment, seconds, Duration::ZERO, what);
@@ -350,7 +359,7 @@ impl<'b> Connection<'b> {
         if self.expiry < SessionExpiry::NEVER {
             set(self.expiry.0, WhatIsDue::Expiry);
         }
-        None
+        (attachment, None)
     }
 
     fn may_publish(&self, will: &Will) -> bool {

@@ -158,6 +158,9 @@ impl Server {
         info!("stopping: got signal {signal}");
         shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
+        if let Err(error) = broker.keeper.keep(None) {
+            error!("the last changes of sessions are not on disk: {error}");
+        }
         match broker.access.refused_publishes() {
             0 => info!("stopped"),
             count => info!("stopped: {count} messages were refused by the access-control file"),
@@ -176,15 +179,15 @@ fn run_timers(broker: &Broker) {
         };
         let will = match due.what {
             WhatIsDue::Will => session.take_will(due.attachment),
-            WhatIsDue::Expiry if session.is_still_detached_after(due.attachment) => {
-                broker.end_session(&session)
-            }
-            WhatIsDue::Expiry => None,
+            WhatIsDue::Expiry => match session.expire(due.attachment) {
+                true => broker.end_session(&session),
+                false => None,
+            },
         };
         if let Some(will) = will {
             let name = format!("client={:?}", session.client_id());
             publisher.publish_will(broker, &will, &name);
-            session.note_will_is_over();
+            session.note_will_is_over(due.attachment);
         }
     }
 }

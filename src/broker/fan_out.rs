@@ -144,7 +144,7 @@ impl FanOut {
     /// Sends all parcels, without waiting for any client, and is empty again.
     ///
     /// What goes to sessions that are on disk is written there first, together with `changes`, in
-    /// one commit.
+    /// one commit. `must_be_kept` says that what was noted before must be there too.
     ///
     /// # Errors
     /// When that failed. Then none of it goes out; what others get has been sent.
@@ -152,6 +152,7 @@ impl FanOut {
         &mut self,
         batch: &[u8],
         mut changes: Vec<Change>,
+        must_be_kept: bool,
         keeper: &Keeper,
     ) -> Result<(), Arc<StateError>> {
         let mut held = Vec::new();
@@ -192,10 +193,10 @@ impl FanOut {
         self.made.clear();
         self.joined.clear();
 
-        let outcome = if changes.is_empty() {
-            Ok(())
-        } else {
+        let outcome = if must_be_kept || !changes.is_empty() {
             keeper.keep(changes)
+        } else {
+            Ok(())
         };
         held.into_iter().for_each(if outcome.is_ok() {
             Held::confirm

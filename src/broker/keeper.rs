@@ -1,5 +1,6 @@
 //! Keeps sessions and retained messages on disk.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -13,9 +14,11 @@ use crate::state::{Change, State, StateError};
 ///
 /// Changes are committed in the order in which they were handed over. A thread that must know them
 /// on disk waits, and the first that waits while nobody is committing commits for all. What nobody
-/// waits for is committed a little later by a thread of its own.
+/// waits for is committed a little later by a thread of its own, and again where that fails: later
+/// changes build on it.
 ///
-/// Lock order: `queue`; the state file is locked without it.
+/// Lock order: `queue` is the last, as others note changes under locks of their own; the state file
+/// is locked without it.
 #[derive(Debug)]
 pub struct Keeper {
     state: Arc<Mutex<State>>,
@@ -38,6 +41,8 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Group {
     changes: Vec<Change>,
+    /// Which of `changes` nobody waits for, by rising index.
+    noted: Vec<usize>,
     waiting: usize,
 }
 
@@ -50,6 +55,9 @@ struct Failed {
 
 /// How long changes that nobody waits for may gather.
 const UNHURRIED: Duration = Duration::from_millis(50);
+
+/// How long they wait after a failure. Most often the disk is full.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Keeper {
     /// A keeper of `state`, and its thread for what nobody waits for.
@@ -69,11 +77,12 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Hands over changes that nobody waits for: after a crash, the last of them may be missing.
+    /// Hands over changes that nobody waits for: after a crash, the last of them may be missing. A
+    /// commit that fails is tried again.
     pub fn note(&self, changes: impl IntoIterator<Item = Change>) {
         let mut queue = lock(&self.queue);
         let was_empty = queue.open.changes.is_empty();
-        queue.open.changes.extend(changes);
+        queue.open.note(changes);
         if was_empty && !queue.open.changes.is_empty() {
             self.changed.notify_all();
         }
@@ -130,24 +139,71 @@ impl Keeper {
             number,
             others: group.waiting.saturating_sub(1),
             error: None,
+            again: Vec::new(),
         };
         let outcome = lock(&self.state).apply(&group.changes).map_err(Arc::new);
-        ended.error = outcome.as_ref().err().cloned();
+        if let Err(error) = &outcome {
+            ended.error = Some(Arc::clone(error));
+            ended.again = group.into_noted();
+        }
         outcome.map(|()| number)
     }
 
     fn commit_for_nobody(&self) {
+        // One line for the first failure of many alike.
+        let mut is_failing = false;
         loop {
             let mut queue = lock(&self.queue);
             while queue.open.changes.is_empty() {
                 queue = wait(&self.changed, queue);
             }
             drop(queue);
-            thread::sleep(UNHURRIED);
-            if let Err(error) = self.keep(None) {
-                error!("cannot keep sessions on disk: {error}");
+            thread::sleep(if is_failing { PAUSE } else { UNHURRIED });
+            let outcome = self.keep(None);
+            if let Err(error) = &outcome
+                && !is_failing
+            {
+                error!("cannot keep sessions on disk: {error}: trying again until it succeeds");
             }
+            is_failing = outcome.is_err();
         }
+    }
+}
+
+impl Group {
+    fn note(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let first = self.changes.len();
+        self.changes.extend(changes);
+        self.noted.extend(first..self.changes.len());
+    }
+
+    /// What is to be tried again after a failure. Of the retained messages of one topic only the
+    /// last counts: there may be any number of them.
+    fn into_noted(self) -> Vec<Change> {
+        let mut topics = HashSet::new();
+        let mut indices = self.noted;
+        let mut again: Vec<Change> = self
+            .changes
+            .into_iter()
+            .enumerate()
+            .rev()
+            .filter(|(index, _)| indices.pop_if(|last| *last == *index).is_some())
+            .map(|(_, change)| change)
+            .filter(|change| match change {
+                Change::Retain(message) => topics.insert(Arc::clone(&message.topic)),
+                _ => true,
+            })
+            .collect();
+        again.reverse();
+        again
+    }
+
+    /// Puts changes that nobody waits for before all others.
+    fn note_first(&mut self, changes: Vec<Change>) {
+        let count = changes.len();
+        self.changes.splice(0..0, changes);
+        self.noted.iter_mut().for_each(|index| *index += count);
+        self.noted.splice(0..0, 0..count);
     }
 }
 
@@ -157,12 +213,15 @@ struct CommitEnded<'a> {
     number: u64,
     others: usize,
     error: Option<Arc<StateError>>,
+    /// Goes into the group that is open by now.
+    again: Vec<Change>,
 }
 
 impl Drop for CommitEnded<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.keeper.queue);
         queue.is_committing = false;
+        queue.open.note_first(std::mem::take(&mut self.again));
         if let Some(error) = self.error.take()
             && self.others > 0
         {
@@ -180,7 +239,8 @@ impl Drop for CommitEnded<'_> {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use crate::codec::PacketId;
+    use crate::codec::{PacketId, PublishProperties, QoS};
+    use crate::message::Message;
 
     fn keeper(dir: &tempfile::TempDir) -> (Arc<Keeper>, Arc<Mutex<State>>) {
         let state = Arc::new(Mutex::new(State::open(dir.path()).unwrap()));
@@ -196,6 +256,12 @@ mod tests {
             will: None,
             will_delay_s: 0,
         })
+    }
+
+    fn retain(payload: &str) -> Change {
+        let (payload, properties) = (payload.as_bytes(), PublishProperties::default());
+        let message = Message::new("a".into(), payload, QoS::AtMostOnce, true, &properties);
+        Change::Retain(Arc::new(message))
     }
 
     fn receive(session: u64, id: u16) -> Change {
@@ -232,6 +298,23 @@ mod tests {
             assert!(std::time::Instant::now() < deadline);
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn tries_again_what_nobody_waits_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keeper, state) = keeper(&dir);
+        lock(&state).break_sessions();
+        keeper.note([attach(1), attach(2), retain("old"), retain("new")]);
+        assert!(keeper.keep([receive(1, 7)]).is_err());
+        lock(&state).mend_sessions();
+        keeper.keep([receive(2, 8)]).unwrap();
+        let restored = lock(&state).sessions().unwrap();
+        let received: Vec<usize> = restored.iter().map(|it| it.received.len()).collect();
+        assert_eq!(received, [0, 1], "who waited was told that it is not there");
+        let retained = lock(&state).retained().unwrap();
+        assert_eq!(retained.len(), 1);
+        assert_eq!(*retained[0].payload, *b"new");
     }
 
     #[test]

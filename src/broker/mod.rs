@@ -20,7 +20,9 @@ pub use keeper::Keeper;
 pub use link::{Link, Terms};
 pub use outbox::{Outbox, OutboxLimits};
 pub use retained::Retained;
-pub use session::{Attached, Detached, Held, QueueLimits, Receipt, Session, SessionNumber};
+pub use session::{
+    Attached, Detached, Held, Leaving, QueueLimits, Receipt, Session, SessionNumber,
+};
 pub use sessions::{Opened, Sessions};
 pub use subscriptions::{Matching, Own, Receiver, Share, Subscription, Subscriptions};
 pub use timers::{Due, Timers, WhatIsDue};
@@ -101,7 +103,7 @@ impl Broker {
         }
         retained
             .into_iter()
-            .for_each(|message| broker.retained.set(Arc::new(message)));
+            .for_each(|message| broker.retained.set(Arc::new(message), || {}));
         sessions
             .into_iter()
             .for_each(|session| broker.restore(session));
@@ -137,6 +139,10 @@ impl Broker {
             self.set_timer(&session, 0, kept.will_delay_s, gone_for, WhatIsDue::Will);
         }
         if kept.expiry_s < u32::MAX {
+            if gone_for >= Duration::from_secs(kept.expiry_s.into()) {
+                // Nobody gets it any more, not even before the timer has seen to the rest.
+                session.expire(0);
+            }
             self.set_timer(&session, 0, kept.expiry_s, gone_for, WhatIsDue::Expiry);
         }
     }
@@ -163,10 +169,12 @@ impl Broker {
         );
     }
 
-    /// Keeps a retained message. Returns what must be on disk for that.
-    pub fn retain(&self, message: &Arc<Message>) -> Change {
-        self.retained.set(Arc::clone(message));
-        Change::Retain(Arc::clone(message))
+    /// Keeps a retained message, and notes that for the disk. Who must know it there waits for the
+    /// keeper.
+    pub fn retain(&self, message: &Arc<Message>) {
+        self.retained.set(Arc::clone(message), || {
+            self.keeper.note([Change::Retain(Arc::clone(message))]);
+        });
     }
 
     /// Ends a session for good, and takes it out of everything. Returns its will, if one was still

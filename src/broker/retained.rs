@@ -15,8 +15,12 @@ pub struct Retained {
 impl Retained {
     /// Keeps `message` as its topic's instead of the one before [MQTT-3.3.1-5]. One with an empty
     /// payload removes that one and is not kept [MQTT-3.3.1-6, MQTT-3.3.1-7].
-    pub fn set(&self, message: Arc<Message>) {
+    ///
+    /// `note` is called before anybody else can set another, so that what it notes of many messages
+    /// has their order.
+    pub fn set(&self, message: Arc<Message>, note: impl FnOnce()) {
         let mut by_topic = lock(&self.by_topic);
+        note();
         if message.payload.is_empty() {
             by_topic.remove(&message.topic);
         } else {

@@ -10,11 +10,11 @@ use log::{error, warn};
 
 use super::{Keeper, Link, Terms};
 use crate::close_reason::EndedBy;
-use crate::codec::{Ack, AckType, PacketId, Publish, ReasonCode};
+use crate::codec::{Ack, AckType, PacketId, Publish, QoS, ReasonCode};
 use crate::config::WhenQueueFull;
 use crate::lock::{lock, wait_timeout};
 use crate::session::{Alias, Delivery, Outbound, ToSend, TopicAliases, Unexpected};
-use crate::state::{Change, KeptDelivery, KeptSession, Restored};
+use crate::state::{Change, KeptDelivery, KeptSession, Restored, StateError};
 
 /// A client's session: its subscriptions, the messages on their way to it, and the link to it while
 /// it is connected. Publishers' threads reach a client through here.
@@ -53,6 +53,8 @@ pub struct QueueLimits {
 #[derive(Debug, Default)]
 struct State {
     link: Option<Arc<Link>>,
+    /// The link of a client that is about to be connected: that is being brought to disk.
+    joining: Option<Arc<Link>>,
     outbound: Outbound,
     /// Of the link. Only packets that are encoded under this lock have any, as they must reach the
     /// client in that order.
@@ -136,11 +138,22 @@ pub enum Attached {
 
 /// What became of [`Session::detach`].
 #[derive(Debug)]
-pub enum Detached {
-    /// The session goes on without the client; the number of this attachment is for timers.
-    Kept(u64),
-    /// The session was over already; this is the will, which nothing puts off any more.
-    Discarded(Option<Box<[u8]>>),
+pub struct Detached {
+    /// The number of this attachment, for timers.
+    pub attachment: u64,
+    /// The will that was to come later, if the session was over already: nothing puts it off any more.
+    pub will_due: Option<Box<[u8]>>,
+}
+
+/// What a client leaves when its connection ends.
+#[derive(Debug)]
+pub struct Leaving {
+    /// How long the session is kept from now on, in seconds. 0 ends it.
+    pub expiry_s: u32,
+    /// A will that is still to come later: a PUBLISH packet.
+    pub will_later: Option<Box<[u8]>>,
+    /// A will is about to be published.
+    pub has_will_now: bool,
 }
 
 /// What a session that ended has left to be done.
@@ -185,11 +198,7 @@ impl Session {
                 outbound.push_done();
             }
             match delivery {
-                // It may have been sent before the crash, or it may not: nobody knows.
-                KeptDelivery::Publish(delivery) => {
-                    let dup = session.detached_at.is_none();
-                    outbound.push(Delivery { dup, ..delivery });
-                }
+                KeptDelivery::Publish(delivery) => _ = outbound.push(delivery),
                 KeptDelivery::Released => outbound.push_released(),
             }
         }
@@ -242,6 +251,19 @@ impl Session {
         lock(&self.state).link.clone()
     }
 
+    /// Ends the connection that the client has, or is about to have, to this session.
+    pub fn end_connection(&self, reason: EndedBy) {
+        let state = lock(&self.state);
+        if let Some(link) = state.link.as_ref().or(state.joining.as_ref()) {
+            link.end(reason);
+        }
+    }
+
+    /// Whether the session is over: nothing may be added to it any more.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).discarded
+    }
+
     /// Whether the client is connected; it may be gone the next moment.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
@@ -249,23 +271,50 @@ impl Session {
 
     /// Connects a client: sends `connack`, then what the session has for it.
     ///
-    /// `kept` says what is to be known of the session after a restart, if anything is.
-    pub fn attach(&self, link: &Arc<Link>, connack: &[u8], kept: Option<KeptSession>) -> Attached {
+    /// `kept` says what is to be known of the session after a restart, if anything is. That is on
+    /// disk before CONNACK goes out: a client that was told of a session can rely on it, and on its
+    /// will.
+    ///
+    /// # Errors
+    /// When it cannot be brought to disk. The client is not connected then.
+    pub fn attach(
+        &self,
+        link: &Arc<Link>,
+        connack: &[u8],
+        kept: Option<KeptSession>,
+    ) -> Result<Attached, Arc<StateError>> {
         let mut state = lock(&self.state);
         if state.discarded {
-            return Attached::Discarded;
+            return Ok(Attached::Discarded);
         }
-        if let Some(taken) = &state.link {
-            return Attached::Taken(Arc::clone(taken));
+        if let Some(taken) = state.link.as_ref().or(state.joining.as_ref()) {
+            return Ok(Attached::Taken(Arc::clone(taken)));
+        }
+        if let Some(kept) = kept {
+            let expiry_s = kept.expiry_s;
+            state.is_kept = true;
+            state.joining = Some(Arc::clone(link));
+            // Noted under the lock, so that what is noted of the connections before comes before.
+            self.keeper.note([Change::Attach(kept)]);
+            // Publishers do not wait for the disk meanwhile: what comes for the client is queued.
+            drop(state);
+            let outcome = self.keeper.keep(None);
+            state = lock(&self.state);
+            state.joining = None;
+            if let Err(error) = outcome {
+                self.note_detached_as(&state, expiry_s, true);
+                self.detached.notify_all();
+                return Err(error);
+            }
+            if state.discarded {
+                self.detached.notify_all();
+                return Ok(Attached::Discarded);
+            }
         }
         state.link = Some(Arc::clone(link));
         state.aliases = TopicAliases::up_to(link.terms().topic_alias_max);
         state.will = None;
         state.attachments += 1;
-        if let Some(kept) = kept {
-            state.is_kept = true;
-            self.keeper.note([Change::Attach(kept)]);
-        }
         self.connected.store(true, Ordering::Relaxed);
         // [MQTT-3.2.0-1] nothing goes before CONNACK: only from here on do others find the link.
         let must_send = link.outbox().append(connack, 0);
@@ -273,26 +322,44 @@ impl Session {
         if must_send {
             link.outbox().send_waiting();
         }
-        Attached::Yes
+        Ok(Attached::Yes)
     }
 
-    /// Takes the link away. `will` is a will that is still to come.
-    pub fn detach(&self, will: Option<Box<[u8]>>) -> Detached {
+    /// Takes the link away, and notes that on disk where the session is there.
+    ///
+    /// A session that is to end here is over at once, so that nobody takes it over; the caller sees
+    /// to what it has left.
+    pub fn detach(&self, leaving: Leaving) -> Detached {
         let mut state = lock(&self.state);
         state.link = None;
+        let was_over = state.discarded;
+        state.discarded |= leaving.expiry_s == 0;
+        let will_is_over = leaving.will_later.is_none() && !leaving.has_will_now;
         // What was not completed will come again.
         state
             .received
             .values_mut()
             .for_each(|received| received.is_under_way = false);
         state.outbound.rewind();
+        if !state.discarded {
+            // Under the lock: a client that takes over notes its own connection after this.
+            self.note_detached_as(&state, leaving.expiry_s, will_is_over);
+        }
         self.connected.store(false, Ordering::Relaxed);
         self.detached.notify_all();
-        if state.discarded {
-            return Detached::Discarded(will);
+        let attachment = state.attachments;
+        if was_over {
+            let will_due = leaving.will_later;
+            return Detached {
+                attachment,
+                will_due,
+            };
         }
-        state.will = will;
-        Detached::Kept(state.attachments)
+        state.will = leaving.will_later;
+        Detached {
+            attachment,
+            will_due: None,
+        }
     }
 
     /// Takes the will that is still to come, if the client has not been connected again since it
@@ -308,20 +375,26 @@ impl Session {
 
     /// Notes on disk that the connection has ended, where the session is there.
     pub fn note_detached(&self, expiry_s: u32, will_is_over: bool) {
-        if lock(&self.state).is_kept {
-            let (session, at) = (self.number.0, SystemTime::now());
+        self.note_detached_as(&lock(&self.state), expiry_s, will_is_over);
+    }
+
+    fn note_detached_as(&self, state: &State, expiry_s: u32, will_is_over: bool) {
+        if state.is_kept {
             self.keeper.note([Change::Detach {
-                session,
+                session: self.number.0,
                 expiry_s,
-                at,
+                at: SystemTime::now(),
                 will_is_over,
+                sent_below: state.outbound.sent_below(),
             }]);
         }
     }
 
-    /// Notes on disk that the will was published, where the session is there.
-    pub fn note_will_is_over(&self) {
-        if lock(&self.state).is_kept {
+    /// Notes on disk that the will of the `attachment`th connection was published, where the session
+    /// is there. What is there by now may be the will of a later one.
+    pub fn note_will_is_over(&self, attachment: u64) {
+        let state = lock(&self.state);
+        if state.is_kept && state.attachments == attachment && state.joining.is_none() {
             self.keeper.note([Change::WillIsOver(self.number.0)]);
         }
     }
@@ -334,7 +407,7 @@ impl Session {
     /// Waits until no client is connected; gives up at `deadline`.
     pub fn await_detached(&self, deadline: Instant) {
         let mut state = lock(&self.state);
-        while state.link.is_some() {
+        while state.link.is_some() || state.joining.is_some() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -353,9 +426,10 @@ impl Session {
             && let Err(error) = self.keeper.keep([Change::End(self.number.0)])
         {
             error!(
-                "client={:?}: the end of its session is not on disk: {error}",
+                "client={:?}: the end of its session is not on disk yet: {error}",
                 self.client_id
             );
+            self.keeper.note([Change::End(self.number.0)]);
         }
         LeftBehind {
             filters: std::mem::take(&mut state.filters),
@@ -363,16 +437,21 @@ impl Session {
         }
     }
 
-    /// Whether the client has not been connected again since it had been for the `attachment`th
-    /// time.
-    pub fn is_still_detached_after(&self, attachment: u64) -> bool {
-        let state = lock(&self.state);
-        state.link.is_none() && state.attachments == attachment && !state.discarded
+    /// Ends the session, unless the client has been connected again since it had been for the
+    /// `attachment`th time. Returns whether it is over; the caller sees to what it has left.
+    pub fn expire(&self, attachment: u64) -> bool {
+        let mut state = lock(&self.state);
+        let is_away = state.link.is_none() && state.joining.is_none();
+        state.discarded |= is_away && state.attachments == attachment;
+        state.discarded
     }
 
-    /// Whether the session is over.
-    pub fn is_over(&self) -> bool {
-        lock(&self.state).discarded
+    /// Whether the client has not been connected again since it had been for the `attachment`th
+    /// time, and the session is there.
+    pub fn is_still_detached_after(&self, attachment: u64) -> bool {
+        let state = lock(&self.state);
+        let is_away = state.link.is_none() && state.joining.is_none();
+        is_away && state.attachments == attachment && !state.discarded
     }
 
     /// Notes a subscription. Returns whether it is new, or `None` if there are `max` already or the
@@ -511,20 +590,48 @@ impl Session {
     }
 
     /// Takes messages however many wait: only for what is bounded elsewhere, such as retained
-    /// messages. Nobody waits until they are on disk: they are kept elsewhere too.
-    pub fn deliver_all(&self, deliveries: impl Iterator<Item = Delivery>) {
+    /// messages. Sends what may be sent.
+    ///
+    /// Where the session is on disk, so are the messages first. They are kept elsewhere too, but
+    /// after a crash the packet ids of those that were sent must not be those of other messages.
+    ///
+    /// # Errors
+    /// When they cannot be brought to disk. Then none of them is taken.
+    pub fn deliver_all(
+        self: &Arc<Self>,
+        deliveries: impl Iterator<Item = Delivery>,
+    ) -> Result<(), Arc<StateError>> {
         let mut state = lock(&self.state);
-        if !state.discarded {
-            for delivery in deliveries {
-                if state.is_kept {
-                    let sequence = state.outbound.next_sequence();
-                    self.keeper
-                        .note([Change::Enqueue(self.number.0, sequence, delivery.clone())]);
-                }
-                state.outbound.push(delivery);
-            }
-            self.send_outbound(state);
+        if state.discarded {
+            return Ok(());
         }
+        if !state.is_kept {
+            deliveries.for_each(|delivery| _ = state.outbound.push(delivery));
+            self.send_outbound(state);
+            return Ok(());
+        }
+        let first = state.outbound.next_sequence();
+        let changes: Vec<_> = deliveries
+            .map(|delivery| {
+                let for_disk = delivery.clone();
+                let sequence = state.outbound.push_held(delivery);
+                Change::Enqueue(self.number.0, sequence, for_disk)
+            })
+            .collect();
+        let held = Held {
+            session: Arc::clone(self),
+            sequences: first..state.outbound.next_sequence(),
+        };
+        drop(state);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.keeper.keep(changes);
+        match outcome.is_ok() {
+            true => held.confirm(),
+            false => held.withdraw(),
+        }
+        outcome
     }
 
     /// Handles acknowledgements of the client, in their order, and sends what they make room for.
@@ -716,6 +823,14 @@ impl Held {
 
 /// The packet of a delivery; `None` if it has expired.
 fn packet(packet_id: PacketId, delivery: &Delivery, now: SystemTime) -> Option<Publish<'_>> {
+    let now = match delivery.message.expires_at {
+        // The client may have it already, and waits for PUBREL: it would take the next message with
+        // this packet id for the same one.
+        Some(expires_at) if delivery.dup && delivery.qos == QoS::ExactlyOnce => {
+            now.min(expires_at - Duration::from_nanos(1))
+        }
+        _ => now,
+    };
     let mut properties = delivery.message.properties_at(now)?;
     properties.subscription_identifiers = &delivery.subscription_identifiers;
     Some(Publish {

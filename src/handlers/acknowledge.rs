@@ -21,17 +21,16 @@ impl Connection<'_> {
     /// The client has our PUBREC, so it will not send the message again: its packet id is free.
     pub(super) fn on_pubrel(&mut self, ack: &Ack<'_>) {
         let reason = match self.session.release(ack.packet_id) {
-            true => {
-                if self.session.is_kept() {
-                    // Otherwise the next message with this packet id could be taken for this one.
-                    self.changes
-                        .push(Change::Forget(self.session.number().0, ack.packet_id));
-                }
-                ReasonCode::Success
-            }
+            true => ReasonCode::Success,
             // [MQTT-4.3.3-11] it is answered all the same.
             false => ReasonCode::PacketIdentifierNotFound,
         };
+        if self.session.is_kept() {
+            // Otherwise the next message with this packet id could be taken for this one. Also where
+            // it was not there: it may still be on disk, where forgetting it had failed.
+            self.changes
+                .push(Change::Forget(self.session.number().0, ack.packet_id));
+        }
         let ack_type = AckType::PubComp;
         self.pending.push(PendingAck {
             ack_type,

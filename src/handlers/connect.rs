@@ -253,16 +253,14 @@ fn open_session(
             replaced,
         } = broker.sessions.open(client_id, clean_start);
         if let Some(replaced) = replaced {
-            if let Some(old) = replaced.link() {
-                old.end(EndedBy::TakeOver);
-            }
+            replaced.end_connection(EndedBy::TakeOver);
             // Its session ends here, and with it the delay of its will [MQTT-3.1.3-9].
             if let Some(will) = broker.end_session(&replaced) {
                 Publisher::default().publish_will(broker, &will, link.outbox().name());
             }
         }
         let kept = kept(&session);
-        match session.attach(link, &connack(is_present), kept) {
+        match session.attach(link, &connack(is_present), kept)? {
             Attached::Yes => {
                 if is_present && broker.access.restricts() {
                     // It may be another user than before.
@@ -270,8 +268,14 @@ fn open_session(
                 }
                 return Ok(session);
             }
-            // It ended between the two calls: there will be a new one.
-            Attached::Discarded => {}
+            // It ended between the two calls, or is about to: there will be a new one.
+            Attached::Discarded => {
+                broker.sessions.remove(&session);
+                if let Some(ended_by) = link.ended_by() {
+                    // A later connection has wiped the session: that one stays.
+                    return Err(CloseReason::Ended(ended_by));
+                }
+            }
             Attached::Taken(old) => {
                 old.end(EndedBy::TakeOver);
                 session.await_detached(deadline);

@@ -45,7 +45,7 @@ impl Connection<'_> {
         self.answer(|out| answer.encode(version, out))?;
         self.send_answers()?;
         for filter in with_retained {
-            self.send_retained(&filter, subscribe.subscription_identifier);
+            self.send_retained(&filter, subscribe.subscription_identifier)?;
         }
         Ok(())
     }
@@ -114,7 +114,11 @@ impl Connection<'_> {
     }
 
     /// Sends what is retained under the filter, with RETAIN 1 [MQTT-3.3.1-8 in 3.1.1].
-    fn send_retained(&self, filter: &SubscribeFilter<'_>, identifier: Option<u32>) {
+    fn send_retained(
+        &self,
+        filter: &SubscribeFilter<'_>,
+        identifier: Option<u32>,
+    ) -> Result<(), CloseReason> {
         let identifiers: Box<[u32]> = identifier.into_iter().collect();
         let (plain, acknowledged): (Vec<_>, Vec<_>) = self
             .broker
@@ -130,7 +134,7 @@ impl Connection<'_> {
                 retain: true,
                 dup: false,
                 subscription_identifiers: identifiers.clone(),
-            }));
+            }))?;
 
         let outbox = self.link.outbox();
         let terms = self.link.terms();
@@ -160,7 +164,7 @@ impl Connection<'_> {
                 // The client's own thread waits while the client does not read. Should the outbox be
                 // closed meanwhile, then the next read tells why.
                 if !outbox.deliver_patiently(&bytes, count) {
-                    return;
+                    return Ok(());
                 }
                 bytes.clear();
                 count = 0;
@@ -169,6 +173,7 @@ impl Connection<'_> {
         if !bytes.is_empty() {
             outbox.deliver_patiently(&bytes, count);
         }
+        Ok(())
     }
 }
 

@@ -69,7 +69,7 @@ impl Publisher {
     /// and then they go on in the order they came. When it returns the caller may acknowledge them.
     ///
     /// `session` is that of the publisher, which knows the messages of QoS 2. `changes` are to be on
-    /// disk before any acknowledgement.
+    /// disk before any acknowledgement; those that are there are taken out.
     ///
     /// # Errors
     /// When the messages are not safe: they must not be acknowledged. If they are not stored, nobody
@@ -80,11 +80,11 @@ impl Publisher {
         batch: &[u8],
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        changes: Vec<Change>,
+        changes: &mut Vec<Change>,
     ) -> Result<(), PublishError> {
-        let mut changes = self.store(broker, messages, session, changes)?;
-        changes.extend(self.retain(broker, messages));
-        self.deliver(broker, batch, messages, session, changes)
+        self.store(broker, messages, session, changes)?;
+        let must_be_kept = self.retain(broker, messages);
+        self.deliver(broker, batch, messages, session, changes, must_be_kept)
     }
 
     /// Publishes a will, which is a PUBLISH packet of MQTT 5.0, and logs it under `name`.
@@ -101,7 +101,7 @@ impl Publisher {
         };
         let taken = self.take_in(broker, &publish, publish.topic, version, 0..packet.len());
         let outcome = taken.and_then(|publication| {
-            self.publish(broker, packet, &mut [publication], None, Vec::new())
+            self.publish(broker, packet, &mut [publication], None, &mut Vec::new())
                 .map_err(|error| error.to_string())
         });
         match outcome {
@@ -117,14 +117,13 @@ impl Publisher {
         trim(&mut self.lines);
     }
 
-    /// Returns what is left of `changes`.
     fn store(
         &mut self,
         broker: &Broker,
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        mut changes: Vec<Change>,
-    ) -> Result<Vec<Change>, PublishError> {
+        changes: &mut Vec<Change>,
+    ) -> Result<(), PublishError> {
         if let Some(store) = &broker.store {
             let first = store.take_timestamps(messages.len());
             for (message, timestamp_ns) in messages.iter_mut().zip(first..) {
@@ -153,8 +152,8 @@ impl Publisher {
             if !begun.is_empty() && session.is_kept() {
                 // Should the process end between InfluxDB's answer and ours, then the client sends
                 // the message again, and it is the same point.
-                changes.extend(begun);
-                broker.keeper.keep(std::mem::take(&mut changes))?;
+                broker.keeper.keep(changes.iter().cloned().chain(begun))?;
+                changes.clear();
             }
         }
         if let Some(store) = &broker.store {
@@ -166,24 +165,18 @@ impl Publisher {
             });
             store.write(points, &mut self.lines)?;
         }
-        Ok(changes)
+        Ok(())
     }
 
-    /// Returns what must be on disk before the messages are acknowledged.
-    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) -> Vec<Change> {
-        let mut changes = Vec::new();
+    /// Returns whether a retained message must be on disk before it is acknowledged.
+    fn retain(&self, broker: &Broker, messages: &mut [Publication<'_>]) -> bool {
+        let mut somebody_waits = false;
         for message in messages.iter_mut().filter(|message| message.retain) {
             let topic = self.topics.name(message.topic_index);
-            changes.push(broker.retain(message.kept(topic)));
+            somebody_waits |= message.qos > QoS::AtMostOnce;
+            broker.retain(message.kept(topic));
         }
-        if messages
-            .iter()
-            .all(|message| message.qos == QoS::AtMostOnce)
-        {
-            // Nobody waits for an acknowledgement.
-            broker.keeper.note(changes.drain(..));
-        }
-        changes
+        somebody_waits
     }
 
     fn deliver(
@@ -192,7 +185,8 @@ impl Publisher {
         batch: &[u8],
         messages: &mut [Publication<'_>],
         session: Option<&Session>,
-        mut changes: Vec<Change>,
+        changes: &mut Vec<Change>,
+        must_be_kept: bool,
     ) -> Result<(), PublishError> {
         // Both only grow, so their sum changes whenever one of them does.
         let generation = broker
@@ -210,10 +204,13 @@ impl Publisher {
             }
         }
         let exactly_once = || messages.iter().filter_map(|message| message.exactly_once);
+        let mut all = changes.clone();
         if let Some(session) = session.filter(|session| session.is_kept()) {
-            changes.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
+            all.extend(exactly_once().map(|id| Change::Complete(session.number().0, id)));
         }
-        self.fan_out.send(batch, changes, &broker.keeper)?;
+        self.fan_out
+            .send(batch, all, must_be_kept, &broker.keeper)?;
+        changes.clear();
         if let Some(session) = session {
             exactly_once().for_each(|packet_id| session.complete_receiving(packet_id));
         }

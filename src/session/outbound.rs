@@ -28,6 +28,8 @@ pub struct Outbound {
     next: usize,
     in_flight: usize,
     waiting_bytes: usize,
+    /// No message from this sequence number on has ever been sent, up to the last rewind.
+    sent_below: u64,
 }
 
 /// A message on its way to one client.
@@ -99,6 +101,9 @@ impl Outbound {
     /// Adds a message at the end and returns its sequence number.
     pub fn push(&mut self, delivery: Delivery) -> u64 {
         self.waiting_bytes += delivery.message.weight();
+        if delivery.dup {
+            self.sent_below = self.next_sequence() + 1;
+        }
         self.entries.push_back(Entry::Waiting(delivery));
         self.next_sequence() - 1
     }
@@ -129,6 +134,19 @@ impl Outbound {
         {
             self.waiting_bytes -= delivery.message.weight();
         }
+        // It must not take the room of another while the client is away. It was never sent, so its
+        // number can be given again.
+        while self.entries.len() > self.next
+            && let Some(Entry::Done) = self.entries.back()
+        {
+            self.entries.pop_back();
+        }
+    }
+
+    /// Messages with lower sequence numbers may have been sent in the connections before.
+    #[must_use]
+    pub fn sent_below(&self) -> u64 {
+        self.sent_below
     }
 
     fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
@@ -149,6 +167,7 @@ impl Outbound {
     /// The client is not connected any more, or not yet: whatever is not over is to be sent again,
     /// from the first on [MQTT-4.4.0-1, 4.6.0-1].
     pub fn rewind(&mut self) {
+        self.sent_below = self.sent_below.max(self.first + self.next as u64);
         for entry in self.entries.iter_mut().take(self.next) {
             *entry = match std::mem::replace(entry, Entry::Done) {
                 Entry::Sent(delivery) => {
@@ -513,6 +532,31 @@ mod tests {
         outbound.rewind();
         outbound.confirm(held[3]);
         assert_eq!(send(&mut outbound, 10), ["1:a!", "2:b!", "4:d"]);
+    }
+
+    #[test]
+    fn what_is_withdrawn_takes_no_room() {
+        let mut outbound = Outbound::default();
+        let held: Vec<u64> = ["a", "b", "c"]
+            .map(|payload| outbound.push_held(delivery(ONE, payload)))
+            .into();
+        outbound.withdraw(held[1]);
+        assert_eq!(outbound.waiting(), 3, "the last still has its number");
+        outbound.withdraw(held[2]);
+        assert_eq!((outbound.waiting(), outbound.next_sequence()), (1, 1));
+        outbound.confirm(held[0]);
+        assert_eq!(send(&mut outbound, 10), ["1:a"]);
+    }
+
+    #[test]
+    fn remembers_what_was_sent_in_any_connection() {
+        let mut outbound = with(&[(ONE, "a"), (ONE, "b"), (ONE, "c")]);
+        assert_eq!(outbound.sent_below(), 0);
+        assert_eq!(send(&mut outbound, 2), ["1:a", "2:b"]);
+        outbound.rewind();
+        assert_eq!(send(&mut outbound, 1), ["1:a!"]);
+        outbound.rewind();
+        assert_eq!(outbound.sent_below(), 2);
     }
 
     #[test]

@@ -50,6 +50,7 @@ const MIGRATIONS: &[&str] = &[
     journal::TABLE,
     rejected::TABLE,
     sessions::TABLES,
+    sessions::SENT_BELOW,
 ];
 
 impl State {

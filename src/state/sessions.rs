@@ -60,6 +60,12 @@ pub(super) const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Which messages have been sent, perhaps: those are sent again with DUP.
+pub(super) const SENT_BELOW: &str = "
+    -- below this sequence number, all may have been sent; NULL: any may, as while connected
+    ALTER TABLE sessions ADD COLUMN sent_below INTEGER;
+";
+
 /// A change of a session, or of the retained messages.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -75,6 +81,8 @@ pub enum Change {
         at: SystemTime,
         /// Whether its will is over: published, or not to be.
         will_is_over: bool,
+        /// Messages with lower sequence numbers may have been sent.
+        sent_below: u64,
     },
     /// The session is over, and everything in it.
     End(u64),
@@ -249,8 +257,9 @@ impl State {
     fn deliveries(&self, session: u64) -> Result<Vec<(u64, KeptDelivery)>, StateError> {
         let mut statement = self.database.prepare_cached(
             "SELECT sequence, released, qos, retain, identifiers, topic, payload, properties, \
-             message_qos, message_retain, expires_ms FROM deliveries WHERE session = ?1 \
-             ORDER BY sequence",
+             message_qos, message_retain, expires_ms, \
+             (SELECT sent_below IS NULL OR sequence < sent_below FROM sessions WHERE number = ?1) \
+             FROM deliveries WHERE session = ?1 ORDER BY sequence",
         )?;
         let deliveries = statement.query_map([number(session)], kept_delivery)?;
         Ok(deliveries.collect::<Result<_, _>>()?)
@@ -274,7 +283,7 @@ fn apply(database: &Connection, change: &Change) -> Result<(), rusqlite::Error> 
     };
     match change {
         Change::Attach(session) => run(
-            "INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, NULL, ?4, ?5)",
+            "INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, NULL, ?4, ?5, NULL)",
             params![
                 number(session.number),
                 &*session.client_id,
@@ -288,10 +297,17 @@ fn apply(database: &Connection, change: &Change) -> Result<(), rusqlite::Error> 
             expiry_s,
             at,
             will_is_over,
+            sent_below,
         } => run(
             "UPDATE sessions SET expiry_s = ?2, detached_ms = ?3, \
-             will = CASE WHEN ?4 THEN NULL ELSE will END WHERE number = ?1",
-            params![number(*session), expiry_s, millis(*at), will_is_over],
+             will = CASE WHEN ?4 THEN NULL ELSE will END, sent_below = ?5 WHERE number = ?1",
+            params![
+                number(*session),
+                expiry_s,
+                millis(*at),
+                will_is_over,
+                number(*sent_below)
+            ],
         ),
         Change::End(session) => [
             "DELETE FROM sessions WHERE number = ?1",
@@ -419,7 +435,7 @@ fn kept_delivery(row: &Row<'_>) -> rusqlite::Result<(u64, KeptDelivery)> {
         message: Arc::new(message),
         qos: qos(row, 2)?,
         retain: row.get(3)?,
-        dup: false,
+        dup: row.get::<_, Option<bool>>(11)?.unwrap_or(true),
         subscription_identifiers: identifiers.collect(),
     };
     Ok((sequence, KeptDelivery::Publish(delivery)))
@@ -453,7 +469,14 @@ impl State {
     /// Makes every later change of sessions fail.
     pub(crate) fn break_sessions(&mut self) {
         self.database
-            .execute_batch("DROP TABLE sessions")
+            .execute_batch("ALTER TABLE sessions RENAME TO broken")
+            .expect("it is there");
+    }
+
+    /// Ends what [`State::break_sessions`] began.
+    pub(crate) fn mend_sessions(&mut self) {
+        self.database
+            .execute_batch("ALTER TABLE broken RENAME TO sessions")
             .expect("it is there");
     }
 }
@@ -568,6 +591,7 @@ mod tests {
                     expiry_s: 9,
                     at,
                     will_is_over: true,
+                    sent_below: 0,
                 },
                 Change::Retain(Arc::clone(&delivery("").message)),
             ])

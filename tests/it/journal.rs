@@ -9,7 +9,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Broker, BrokerCommand, FakeInflux, Influx, Publish, Wire, eventually, packet,
+    Answer, Broker, BrokerCommand, FakeInflux, Influx, Publish, SmallDisk, Wire, eventually, packet,
 };
 
 /// What the log says once for a journal that is empty again.
@@ -295,42 +295,16 @@ fn refuses_what_the_journal_has_no_room_for() {
     refuses_what_has_no_room(command, &mut influx, 100, "--journal-max-size is 10240");
 }
 
-/// A small file system of its own. It takes root to mount one.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .status()
-            .unwrap();
-        assert!(
-            status.success(),
-            "this test mounts a small file system: run the tests as root"
-        );
-        Self(folder)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the broker still has its files open when a test fails.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 /// The disk is full before the journal is. Somebody else has filled it, and makes room in the end.
 #[test]
 fn refuses_what_a_full_disk_has_no_room_for() {
     let disk = SmallDisk::mount("10m");
-    let filler = disk.0.path().join("filler");
+    let filler = disk.path().join("filler");
     fs::write(&filler, vec![0; 5 << 20]).unwrap();
     let mut influx = Influx::start();
     influx.kill();
     let broker = BrokerCommand::storing_at(&influx.url())
-        .data_in(disk.0.path())
+        .data_in(disk.path())
         .args(&["--journal-disk-reserve", "0"])
         .start();
     let mut subscriber = broker.connect("subscriber");
@@ -351,7 +325,7 @@ fn leaves_the_reserve_on_the_disk() {
     let mut influx = Influx::start();
     influx.kill();
     let command = BrokerCommand::storing_at(&influx.url())
-        .data_in(disk.0.path())
+        .data_in(disk.path())
         .args(&["--journal-disk-reserve", "5M"]);
     refuses_what_has_no_room(
         command,

@@ -14,6 +14,8 @@ mod support;
 mod acl;
 mod auth;
 mod connect;
+mod crash;
+mod durable;
 mod foreign_clients;
 mod hostile;
 mod influx_access;

@@ -5,14 +5,14 @@
 //! are compared as sets. `MQTT_SERVER_LONG_TESTS=1` publishes ten times as many.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{BrokerCommand, Connect, Influx, Publish, eventually, packet};
+use crate::support::{BrokerCommand, Connect, Influx, Publish, Unsteady, eventually, packet};
 
 /// Clients at QoS 1; one more publishes at QoS 2.
 const AT_LEAST_ONCE: usize = 8;
@@ -36,19 +36,14 @@ struct Scene {
 }
 
 impl Scene {
-    fn connect(&self, client_id: &str) -> io::Result<Client> {
+    fn connect(&self, client_id: &str) -> io::Result<Unsteady> {
         assert!(
             Instant::now() < self.deadline,
             "{client_id}: not done in time"
         );
         let address = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
-        let stream = TcpStream::connect(address)?;
-        // Only so that a client notices that all is over.
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut client = Client {
-            stream,
-            buffer: Vec::new(),
-        };
+        // Patient only so that a client notices that all is over.
+        let mut client = Unsteady::open(address, Duration::from_secs(20))?;
         client.send(&Connect::new(client_id).bytes())?;
         match client.packet()? == packet::connack(0) {
             true => Ok(client),
@@ -57,7 +52,7 @@ impl Scene {
     }
 
     /// Connects again and again, and does `work` on each connection until it is done.
-    fn persist(&self, client_id: &str, mut work: impl FnMut(&mut Client) -> io::Result<()>) {
+    fn persist(&self, client_id: &str, mut work: impl FnMut(&mut Unsteady) -> io::Result<()>) {
         loop {
             let done = self
                 .connect(client_id)
@@ -78,31 +73,6 @@ impl Scene {
                 "the clients make no progress"
             );
             thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-/// A connection on which anything may fail at any time.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
-    fn packet(&mut self) -> io::Result<Vec<u8>> {
-        loop {
-            if let Some(len) = packet::first_packet_length(&self.buffer) {
-                return Ok(self.buffer.drain(..len).collect());
-            }
-            let mut chunk = [0; 0x1_0000];
-            match self.stream.read(&mut chunk)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => self.buffer.extend_from_slice(&chunk[..count]),
-            }
         }
     }
 }

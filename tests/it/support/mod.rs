@@ -22,6 +22,8 @@ pub(crate) mod packet;
 pub(crate) mod process;
 pub(crate) mod property;
 pub(crate) mod random;
+mod small_disk;
+mod unsteady;
 mod wire;
 
 use std::thread;
@@ -35,6 +37,8 @@ pub(crate) use influx::Influx;
 pub(crate) use mosquitto::Mosquitto;
 pub(crate) use packet::{ConnAck, Connect, Publish, Will};
 pub(crate) use process::Signal;
+pub(crate) use small_disk::SmallDisk;
+pub(crate) use unsteady::Unsteady;
 pub(crate) use wire::Wire;
 
 /// How long a test waits for anything that must happen.
