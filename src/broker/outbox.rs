@@ -189,23 +189,20 @@ impl Outbox {
 
     /// Like [`Outbox::deliver`], but waits for room: only for the client's own thread, which holds
     /// up nobody but the client itself. Returns `false` when the outbox was closed meanwhile.
-    pub fn deliver_patiently(self: &Arc<Self>, bytes: &[u8], messages: usize) -> bool {
+    pub fn deliver_patiently(self: &Arc<Self>, bytes: &[u8]) -> bool {
         let mut state = lock(&self.state);
-        loop {
-            if state.closed {
-                return false;
-            }
-            if state.writer == Writer::Idle {
-                self.send_first(state, bytes, messages);
-                return true;
-            }
-            if self.has_room(&state, bytes.len(), messages) {
-                state.waiting.extend_from_slice(bytes);
-                state.waiting_messages += messages;
-                return true;
-            }
+        while !state.closed
+            && state.writer != Writer::Idle
+            && !self.has_room(&state, bytes.len(), 0)
+        {
             state = wait(&self.changed, state);
         }
+        let is_open = !state.closed;
+        drop(state);
+        if self.append(bytes, 0) {
+            self.send_waiting();
+        }
+        is_open
     }
 
     /// Waits until all is sent or the outbox is closed, but not beyond `deadline`.

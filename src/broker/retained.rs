@@ -29,6 +29,15 @@ impl Retained {
         }
     }
 
+    /// Leaves those of `messages` that have not been replaced since they were found.
+    pub fn leave_current(&self, messages: &mut Vec<Arc<Message>>) {
+        let mut by_topic = lock(&self.by_topic);
+        messages.retain(|message| {
+            let current = by_topic.get_mut(&message.topic);
+            current.is_some_and(|current| Arc::ptr_eq(current, message))
+        });
+    }
+
     /// The messages of all topics that `filter`, a valid topic filter, matches. Some may have
     /// expired.
     pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {

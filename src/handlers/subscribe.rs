@@ -11,13 +11,17 @@ use crate::codec::{
     Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, UserProperties,
 };
 use crate::connection::Connection;
+use crate::message::Message;
 use crate::publisher::check_limits;
 use crate::session::Delivery;
 use crate::state::{Change, KeptSubscription};
 use crate::topic::SubscriptionFilter;
 
-/// Retained messages are sent in pieces of this many bytes: few sends, and little memory.
+/// Retained messages are sent in pieces of about this many bytes.
 const RETAINED_PIECE: usize = 64 * 1024;
+
+/// How many of them are looked at together: whether they are still current is asked for so many.
+const RETAINED_CHUNK: usize = 256;
 
 impl Connection<'_> {
     /// Enters subscriptions, answers with a code for each in their order [MQTT-3.8.4-6], and sends
@@ -32,7 +36,9 @@ impl Connection<'_> {
                 Err(code) => code,
             });
             if outcome.is_ok_and(|is_new| sends_retained(&filter, is_new)) {
-                with_retained.push(filter);
+                // Looked for before SUBACK: what is published after it comes as any other message.
+                let retained = self.broker.retained.matching(filter.filter.as_str());
+                with_retained.push((filter.qos, retained));
             }
         }
         let answer = SubAck {
@@ -44,8 +50,8 @@ impl Connection<'_> {
         let version = self.version();
         self.answer(|out| answer.encode(version, out))?;
         self.send_answers()?;
-        for filter in with_retained {
-            self.send_retained(&filter, subscribe.subscription_identifier)?;
+        for (qos, retained) in with_retained {
+            self.send_retained(retained, qos, subscribe.subscription_identifier)?;
         }
         Ok(())
     }
@@ -113,67 +119,74 @@ impl Connection<'_> {
         Ok(is_new)
     }
 
-    /// Sends what is retained under the filter, with RETAIN 1 [MQTT-3.3.1-8 in 3.1.1].
+    /// Sends what was found to be retained, with RETAIN 1 [MQTT-3.3.1-8 in 3.1.1]. A message that
+    /// was replaced since is left out: its successor comes as any other message, and it would come
+    /// after that one.
     fn send_retained(
         &self,
-        filter: &SubscribeFilter<'_>,
+        retained: Vec<Arc<Message>>,
+        qos: QoS,
         identifier: Option<u32>,
     ) -> Result<(), CloseReason> {
         let identifiers: Box<[u32]> = identifier.into_iter().collect();
-        let (plain, acknowledged): (Vec<_>, Vec<_>) = self
-            .broker
-            .retained
-            .matching(filter.filter.as_str())
+        let (plain, mut acknowledged): (Vec<_>, Vec<_>) = retained
             .into_iter()
             .filter(|message| self.link.may_read(&message.topic))
-            .partition(|message| message.qos.min(filter.qos) == QoS::AtMostOnce);
+            .partition(|message| message.qos.min(qos) == QoS::AtMostOnce);
+        self.broker.retained.leave_current(&mut acknowledged);
         self.session
             .deliver_all(acknowledged.into_iter().map(|message| Delivery {
-                qos: message.qos.min(filter.qos),
+                qos: message.qos.min(qos),
                 message,
                 retain: true,
                 dup: false,
                 subscription_identifiers: identifiers.clone(),
             }))?;
 
-        let outbox = self.link.outbox();
-        let terms = self.link.terms();
-        let now = SystemTime::now();
         let mut bytes = Vec::new();
-        let mut count = 0;
-        for message in plain {
-            let Some(mut properties) = message.properties_at(now) else {
-                continue;
-            };
-            properties.subscription_identifiers = &identifiers;
-            let publish = Publish {
-                dup: false,
-                qos: QoS::AtMostOnce,
-                retain: true,
-                topic: &message.topic,
-                packet_id: None,
-                properties,
-                payload: &message.payload,
-            };
-            if publish.encoded_len(terms.version) > terms.packet_len_max {
-                continue;
-            }
-            publish.encode(terms.version, &mut bytes);
-            count += 1;
-            if bytes.len() >= RETAINED_PIECE {
-                // The client's own thread waits while the client does not read. Should the outbox be
-                // closed meanwhile, then the next read tells why.
-                if !outbox.deliver_patiently(&bytes, count) {
+        for chunk in plain.chunks(RETAINED_CHUNK) {
+            let mut chunk = chunk.to_vec();
+            self.broker.retained.leave_current(&mut chunk);
+            for message in chunk {
+                self.encode_retained(&message, &identifiers, &mut bytes);
+                // Few sends, and little memory. The client's own thread waits while the client does
+                // not read. Should the outbox be closed meanwhile, then the next read tells why.
+                if bytes.len() >= RETAINED_PIECE && !self.send_retained_piece(&mut bytes) {
                     return Ok(());
                 }
-                bytes.clear();
-                count = 0;
+            }
+            if !self.send_retained_piece(&mut bytes) {
+                break;
             }
         }
-        if !bytes.is_empty() {
-            outbox.deliver_patiently(&bytes, count);
-        }
         Ok(())
+    }
+
+    fn encode_retained(&self, message: &Message, identifiers: &[u32], bytes: &mut Vec<u8>) {
+        let terms = self.link.terms();
+        let Some(mut properties) = message.properties_at(SystemTime::now()) else {
+            return;
+        };
+        properties.subscription_identifiers = identifiers;
+        let publish = Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: true,
+            topic: &message.topic,
+            packet_id: None,
+            properties,
+            payload: &message.payload,
+        };
+        if publish.encoded_len(terms.version) <= terms.packet_len_max {
+            publish.encode(terms.version, bytes);
+        }
+    }
+
+    /// Returns `false` if the outbox is closed.
+    fn send_retained_piece(&self, bytes: &mut Vec<u8>) -> bool {
+        let is_open = bytes.is_empty() || self.link.outbox().deliver_patiently(bytes);
+        bytes.clear();
+        is_open
     }
 }
 

@@ -284,7 +284,7 @@ impl<'a> Subscriber<'a> {
     }
 
     fn on_packet(&mut self, connection: &mut Unsteady, packet: &[u8]) -> io::Result<()> {
-        let Some(publish) = Publish::parse(packet) else {
+        let Some(publish) = Publish::parse(packet, false) else {
             assert_eq!(packet[0], 0x62, "{}: {packet:02x?}", self.name);
             let id = u16::from_be_bytes([packet[2], packet[3]]);
             self.unreleased.remove(&id);

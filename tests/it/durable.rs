@@ -529,6 +529,7 @@ fn the_will_of_a_durable_client_is_published_after_the_restart() {
             payload: client_id.as_bytes(),
             qos: 1,
             retain: false,
+            properties: Vec::new(),
         };
         broker.connect_with(&Connect {
             will: Some(will),
