@@ -19,6 +19,28 @@ impl Choice for StoreKind {
     const WORDS: &'static [(&'static str, Self)] = &[("influx", Self::Influx), ("off", Self::Off)];
 }
 
+/// How points are written to InfluxDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InfluxApi {
+    /// As the server's version wants it.
+    Auto,
+    /// `/write` of InfluxDB 1.x and of many servers that are compatible with it.
+    V1,
+    /// `/api/v2/write` of InfluxDB 2.x.
+    V2,
+    /// `/api/v3/write_lp` of InfluxDB 3.x.
+    V3,
+}
+
+impl Choice for InfluxApi {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("1", Self::V1),
+        ("2", Self::V2),
+        ("3", Self::V3),
+    ];
+}
+
 /// When a payload is kept as text beside the fields made from it.
 ///
 /// A payload that gives no other field is kept in any case: a point must have one.

@@ -37,7 +37,8 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 pub use choice::{
-    ClientCertificate, ClientIdentity, KeepPayload, StoreKind, WhenInfluxIsAway, WhenQueueFull,
+    ClientCertificate, ClientIdentity, InfluxApi, KeepPayload, StoreKind, WhenInfluxIsAway,
+    WhenQueueFull,
 };
 pub use error::{ConfigError, Place, Problem};
 pub use listen::{Listen, Scheme};
@@ -96,17 +97,37 @@ pub struct Config {
 
     /// Where messages are stored.
     pub store: StoreKind,
-    /// The root of InfluxDB's HTTP interface: `http://`, a host, perhaps a port and a path; no
-    /// slash at the end and no user.
+    /// The root of InfluxDB's HTTP interface: `http://` or `https://`, a host, perhaps a port and a
+    /// path; no slash at the end and no user.
     pub influx_url: String,
+    /// How points are written.
+    pub influx_api: InfluxApi,
     /// The database to write to; not empty.
     pub influx_database: String,
+    /// The organization to write to in InfluxDB 2.x.
+    pub influx_org: Option<String>,
+    /// The bucket to write to in InfluxDB 2.x; `None` is the one with the name of the database.
+    pub influx_bucket: Option<String>,
     /// The retention policy to write to; `None` is the default one of the database.
     pub influx_retention_policy: Option<String>,
     /// The user to write as.
     pub influx_username: Option<String>,
     /// The password of that user.
     pub influx_password: Option<Secret>,
+    /// The file that the password came from, to be read again.
+    pub influx_password_file: Option<PathBuf>,
+    /// The token to write with, instead of user and password.
+    pub influx_token: Option<Secret>,
+    /// The file that the token came from, to be read again.
+    pub influx_token_file: Option<PathBuf>,
+    /// The roots of InfluxDB's certificate; `None` are those of the system. Only with `https://`.
+    pub influx_ca: Option<PathBuf>,
+    /// Our own certificate for InfluxDB; there is a key beside it. Only with `https://`.
+    pub influx_client_cert: Option<PathBuf>,
+    /// The key of that certificate.
+    pub influx_client_key: Option<PathBuf>,
+    /// Whether writes are compressed.
+    pub influx_gzip: bool,
     /// Whether to create the database when it is missing.
     pub influx_create_database: bool,
     /// How long one write may take, 100 ms to 1 h.
@@ -210,6 +231,7 @@ impl Config {
         }
         config.complete(&winners, &variables, &mut problems);
         config.check_tls(&mut problems);
+        config.check_influx_tls(&mut problems);
         ConfigError::unless_empty(problems)?;
         let config = Box::new(config);
         Ok(match task {
@@ -235,10 +257,20 @@ impl Config {
             allow_anonymous: false,
             store: StoreKind::Off,
             influx_url: String::new(),
+            influx_api: InfluxApi::Auto,
             influx_database: String::new(),
+            influx_org: None,
+            influx_bucket: None,
             influx_retention_policy: None,
             influx_username: None,
             influx_password: None,
+            influx_password_file: None,
+            influx_token: None,
+            influx_token_file: None,
+            influx_ca: None,
+            influx_client_cert: None,
+            influx_client_key: None,
+            influx_gzip: false,
             influx_create_database: false,
             influx_timeout: Duration::ZERO,
             influx_connections: 0,
@@ -295,7 +327,8 @@ impl Config {
         for value in values {
             let outcome = match setting.kind {
                 Kind::SecretFile => secret_in(value, read_file)
-                    .and_then(|secret| (setting.apply)(self, secret.expose())),
+                    .and_then(|secret| (setting.apply)(self, secret.expose()))
+                    .map(|()| (setting.keep_file)(self, PathBuf::from(value))),
                 _ => (setting.apply)(self, value),
             };
             if let Err(reason) = outcome {
@@ -364,6 +397,21 @@ impl Config {
             missing("tls-client-cert", reason);
         }
     }
+
+    /// The same for the connections to InfluxDB.
+    fn check_influx_tls(&self, problems: &mut Vec<Problem>) {
+        let mut missing = |name, reason| problems.push(Problem::Missing { name, reason });
+        match (&self.influx_client_cert, &self.influx_client_key) {
+            (Some(_), None) => missing("influx-client-key", "--influx-client-cert needs it"),
+            (None, Some(_)) => missing("influx-client-cert", "--influx-client-key needs it"),
+            _ => {}
+        }
+        let is_plain = !self.influx_url.starts_with("https://");
+        if is_plain && (self.influx_ca.is_some() || self.influx_client_cert.is_some()) {
+            let reason = "--influx-ca and --influx-client-cert do nothing without it";
+            missing("influx-url https://", reason);
+        }
+    }
 }
 
 /// The settings in the file that a flag or else the environment names.
@@ -397,19 +445,13 @@ fn settings_file(
     }
 }
 
-/// The secret in the file at `path`, without the newline that an editor puts at the end.
+/// The secret in the file at `path`.
 fn secret_in(
     path: &str,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Secret, String> {
     let text = read_file(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        Err("the file is empty".to_owned())
-    } else {
-        Ok(Secret::new(line))
-    }
+    Secret::in_text(&text).ok_or_else(|| "the file is empty".to_owned())
 }
 
 /// The folder that systemd gives a service, or else the user's folder for state.

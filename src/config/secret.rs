@@ -14,6 +14,15 @@ impl Secret {
         Self(text.into())
     }
 
+    /// The secret in the text of a file: without the newline that an editor puts at the end. `None`
+    /// when nothing is left.
+    #[must_use]
+    pub fn in_text(text: &str) -> Option<Self> {
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        (!line.is_empty()).then(|| Self::new(line))
+    }
+
     /// The text itself, for the one line that sends or checks it.
     #[must_use]
     pub fn expose(&self) -> &str {

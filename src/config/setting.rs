@@ -1,6 +1,7 @@
 //! What one row of the table of settings holds.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::Config;
 use super::value::Refusal;
@@ -28,6 +29,8 @@ pub(super) struct Setting {
     pub(super) rival: Option<&'static str>,
     /// Checks one value and puts it into the configuration.
     pub(super) apply: fn(&mut Config, &str) -> Result<(), Refusal>,
+    /// Takes the name of a [`Kind::SecretFile`] that is to be read again when it changes.
+    pub(super) keep_file: fn(&mut Config, PathBuf),
 }
 
 /// How often a setting may be given, and where.
@@ -74,6 +77,7 @@ impl Setting {
         help: "",
         rival: None,
         apply: |_, _| Ok(()),
+        keep_file: |_, _| {},
     };
 
     /// Whether it has a flag.

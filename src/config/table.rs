@@ -209,11 +209,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         group: INFLUXDB,
         value_name: "URL",
         default: DefaultValue::Text("http://localhost:8086"),
-        unit: "http://HOST[:PORT][/PREFIX]",
+        unit: "http[s]://HOST[:PORT][/PREFIX]",
         help: "Where InfluxDB answers. The default is where it listens when nobody has \
-               configured it",
+               configured it. A prefix stands before the paths of its interface, as compatible \
+               servers and proxies may want it",
         apply: |config, value| {
             config.influx_url = value::influx_url(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-api",
+        group: INFLUXDB,
+        value_name: "VERSION",
+        default: DefaultValue::Text("auto"),
+        unit: "auto, 1, 2 or 3",
+        help: "How points are written: 1 is /write, 2 is /api/v2/write, 3 is /api/v3/write_lp. With \
+               auto the version that the server tells decides, anew whenever it has been away; one \
+               that tells none gets 2 where --influx-org or --influx-bucket is set, and else 1",
+        apply: |config, value| {
+            config.influx_api = value::choice(value)?;
             Ok(())
         },
         ..Setting::ROW
@@ -231,11 +247,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "influx-org",
+        group: INFLUXDB,
+        value_name: "NAME",
+        help: "Organization to write to. InfluxDB 2.x needs it; the others have none",
+        apply: |config, value| {
+            config.influx_org = value::optional_name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-bucket",
+        group: INFLUXDB,
+        value_name: "NAME",
+        default: DefaultValue::Computed("the name of the database"),
+        help: "Bucket of InfluxDB 2.x to write to. It must exist: a token that may only write \
+               cannot create it",
+        apply: |config, value| {
+            config.influx_bucket = value::optional_name(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "influx-retention-policy",
         group: INFLUXDB,
         value_name: "NAME",
-        help: "Retention policy to write to. Without it InfluxDB uses the default policy of the \
-               database",
+        help: "Retention policy of InfluxDB 1.x to write to. Without it InfluxDB uses the default \
+               policy of the database",
         apply: |config, value| {
             config.influx_retention_policy = value::optional_name(value)?;
             Ok(())
@@ -260,14 +300,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         value_name: "FILE",
         kind: Kind::SecretFile,
         unit: "file with the password alone; a newline at its end is cut",
-        help: "Read the password of the user from FILE, once, at start. No flag takes the \
-               password itself, since ps shows flags to everyone; the variable \
+        help: "Read the password of the user from FILE, and again when the file changes. No flag \
+               takes the password itself, since ps shows flags to everyone; the variable \
                MQTT_SERVER_INFLUX_PASSWORD does",
         rival: Some("influx-password"),
         apply: |config, value| {
             config.influx_password = Some(Secret::new(value));
             Ok(())
         },
+        keep_file: |config, path| config.influx_password_file = Some(path),
         ..Setting::ROW
     },
     Setting {
@@ -282,13 +323,95 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "influx-token-file",
+        group: INFLUXDB,
+        value_name: "FILE",
+        kind: Kind::SecretFile,
+        unit: "file with the token alone; a newline at its end is cut",
+        help: "Read the token of InfluxDB 2.x or 3.x from FILE, and again when the file changes. It \
+               is sent instead of user and password. The variable MQTT_SERVER_INFLUX_TOKEN takes \
+               the token itself",
+        rival: Some("influx-token"),
+        apply: |config, value| {
+            config.influx_token = Some(Secret::new(value));
+            Ok(())
+        },
+        keep_file: |config, path| config.influx_token_file = Some(path),
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-token",
+        group: INFLUXDB,
+        kind: Kind::Secret,
+        rival: Some("influx-token-file"),
+        apply: |config, value| {
+            config.influx_token = (!value.is_empty()).then(|| Secret::new(value));
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-ca",
+        group: INFLUXDB,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Root certificates that vouch for InfluxDB, read at start. Without it those of the \
+               system do. Only for https://",
+        apply: |config, value| {
+            config.influx_ca = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-client-cert",
+        group: INFLUXDB,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Certificate to show to InfluxDB, with those between it and the root, read at start. \
+               Only for https://",
+        apply: |config, value| {
+            config.influx_client_cert = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-client-key",
+        group: INFLUXDB,
+        value_name: "FILE",
+        unit: "file in PEM",
+        help: "Key of the certificate that is shown to InfluxDB, not encrypted",
+        apply: |config, value| {
+            config.influx_client_key = value::optional_name(value)?.map(PathBuf::from);
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "influx-gzip",
+        group: INFLUXDB,
+        value_name: "BOOL",
+        kind: Kind::Switch,
+        default: DefaultValue::Text("false"),
+        unit: "true or false; the flag alone is true",
+        help: "Compress writes of more than a few lines. It takes processor time here and there, \
+               and pays where the network to InfluxDB is slow or paid for",
+        apply: |config, value| {
+            config.influx_gzip = value::switch(value)?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "influx-create-database",
         group: INFLUXDB,
         value_name: "BOOL",
         default: DefaultValue::Text("true"),
         unit: "true or false",
-        help: "Create the database when it is missing. So a fresh InfluxDB works at once; turn \
-               it off where the user may only write",
+        help: "Create the database of InfluxDB 1.x when it is missing. So a fresh InfluxDB works at \
+               once; turn it off where the user may only write. InfluxDB 3.x creates its databases \
+               itself, and buckets of 2.x are never created",
         apply: |config, value| {
             config.influx_create_database = value::switch(value)?;
             Ok(())

@@ -80,10 +80,20 @@ fn has_these_defaults() {
         allow_anonymous: true,
         store: StoreKind::Influx,
         influx_url: "http://localhost:8086".to_owned(),
+        influx_api: InfluxApi::Auto,
         influx_database: "mqtt_data".to_owned(),
+        influx_org: None,
+        influx_bucket: None,
         influx_retention_policy: None,
         influx_username: None,
         influx_password: None,
+        influx_password_file: None,
+        influx_token: None,
+        influx_token_file: None,
+        influx_ca: None,
+        influx_client_cert: None,
+        influx_client_key: None,
+        influx_gzip: false,
         influx_create_database: true,
         influx_timeout: Duration::from_secs(10),
         influx_connections: 4,
@@ -125,11 +135,19 @@ fn sets_every_field_from_the_file() {
         acl-file = "/acl"
         allow-anonymous = true
         store = "off"
-        influx-url = "http://db:8086/influx/"
+        influx-url = "https://db:8086/influx/"
+        influx-api = "3"
         influx-database = "d"
+        influx-org = "o"
+        influx-bucket = "b"
         influx-retention-policy = "r"
         influx-username = "u"
         influx-password-file = "/p"
+        influx-token-file = "/t"
+        influx-ca = "/ca"
+        influx-client-cert = "/cc"
+        influx-client-key = "/ck"
+        influx-gzip = true
         influx-create-database = false
         influx-timeout = "500ms"
         influx-connections = 0x10
@@ -167,11 +185,21 @@ fn sets_every_field_from_the_file() {
         acl_file: Some(PathBuf::from("/acl")),
         allow_anonymous: true,
         store: StoreKind::Off,
-        influx_url: "http://db:8086/influx".to_owned(),
+        influx_url: "https://db:8086/influx".to_owned(),
+        influx_api: InfluxApi::V3,
         influx_database: "d".to_owned(),
+        influx_org: Some("o".to_owned()),
+        influx_bucket: Some("b".to_owned()),
         influx_retention_policy: Some("r".to_owned()),
         influx_username: Some("u".to_owned()),
         influx_password: Some(Secret::new("secret\n")),
+        influx_password_file: Some(PathBuf::from("/p")),
+        influx_token: Some(Secret::new("token")),
+        influx_token_file: Some(PathBuf::from("/t")),
+        influx_ca: Some(PathBuf::from("/ca")),
+        influx_client_cert: Some(PathBuf::from("/cc")),
+        influx_client_key: Some(PathBuf::from("/ck")),
+        influx_gzip: true,
         influx_create_database: false,
         influx_timeout: Duration::from_millis(500),
         influx_connections: 16,
@@ -196,7 +224,7 @@ fn sets_every_field_from_the_file() {
         log_timestamps: true,
         log_filter: "warn,mqtt_server=debug".to_owned(),
     };
-    let files = [("f.toml", text), ("/p", "secret\n\r\n")];
+    let files = [("f.toml", text), ("/p", "secret\n\r\n"), ("/t", "token")];
     assert_eq!(config(&["-c", "f.toml"], &[], &files), expected);
 }
 
@@ -273,6 +301,19 @@ fn wants_the_settings_of_tls_to_make_sense_together() {
         (
             &["--tls-client-identity", "cn"],
             "--tls-client-cert is not given, and --tls-client-identity does nothing without it",
+        ),
+        (
+            &["--influx-ca", "/a"],
+            "--influx-url https:// is not given, and --influx-ca and --influx-client-cert do \
+             nothing without it",
+        ),
+        (
+            &["--influx-url=https://db", "--influx-client-cert=/c"],
+            "--influx-client-key is not given, and --influx-client-cert needs it",
+        ),
+        (
+            &["--influx-url=https://db", "--influx-client-key=/k"],
+            "--influx-client-cert is not given, and --influx-client-key needs it",
         ),
     ] {
         assert_eq!(problems(flags, &[], &[]), said, "{flags:?}");

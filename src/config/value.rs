@@ -166,13 +166,10 @@ pub(super) fn listen_addresses(value: &str) -> Result<Vec<SocketAddr>, Refusal> 
 
 /// The root of InfluxDB's HTTP interface, without a slash at its end.
 pub(super) fn influx_url(value: &str) -> Result<String, Refusal> {
-    if value.starts_with("https://") {
-        return Err("https is not supported, expected http://HOST[:PORT][/PREFIX]".to_owned());
-    }
     let url = reqwest::Url::parse(value)
         .ok()
-        .filter(|url| url.scheme() == "http" && value.starts_with("http://"))
-        .ok_or_else(|| "expected http://HOST[:PORT][/PREFIX]".to_owned())?;
+        .filter(|_| value.starts_with("http://") || value.starts_with("https://"))
+        .ok_or_else(|| "expected http[s]://HOST[:PORT][/PREFIX]".to_owned())?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "a user does not belong into the URL, use --influx-username \
@@ -181,7 +178,7 @@ pub(super) fn influx_url(value: &str) -> Result<String, Refusal> {
         );
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("expected http://HOST[:PORT][/PREFIX], without ? and #".to_owned());
+        return Err("expected http[s]://HOST[:PORT][/PREFIX], without ? and #".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -329,21 +326,18 @@ mod tests {
             ("http://localhost:8086", "http://localhost:8086"),
             ("http://localhost:8086/", "http://localhost:8086"),
             ("http://[::1]:8086/influx/", "http://[::1]:8086/influx"),
+            ("https://db.example/influx", "https://db.example/influx"),
         ] {
             assert_eq!(influx_url(text), Ok(root.to_owned()));
         }
         for (bad, refusal) in [
-            (
-                "https://a",
-                "https is not supported, expected http://HOST[:PORT][/PREFIX]",
-            ),
-            ("localhost:8086", "expected http://HOST[:PORT][/PREFIX]"),
-            ("http://", "expected http://HOST[:PORT][/PREFIX]"),
-            ("http:a", "expected http://HOST[:PORT][/PREFIX]"),
-            ("", "expected http://HOST[:PORT][/PREFIX]"),
+            ("localhost:8086", "expected http[s]://HOST[:PORT][/PREFIX]"),
+            ("http://", "expected http[s]://HOST[:PORT][/PREFIX]"),
+            ("http:a", "expected http[s]://HOST[:PORT][/PREFIX]"),
+            ("", "expected http[s]://HOST[:PORT][/PREFIX]"),
             (
                 "http://a/?db=x",
-                "expected http://HOST[:PORT][/PREFIX], without ? and #",
+                "expected http[s]://HOST[:PORT][/PREFIX], without ? and #",
             ),
             (
                 "http://me:pw@a",

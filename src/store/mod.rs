@@ -34,6 +34,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 pub use error::StoreError;
+pub use influx::TransportError;
 
 use crate::config::Config;
 use crate::state::{State, StateError};
@@ -141,7 +142,7 @@ pub enum StartError {
     /// The data folder.
     State(StateError),
     /// The settings for InfluxDB.
-    Influx(StoreError),
+    Influx(TransportError),
 }
 
 impl fmt::Display for StartError {
@@ -168,8 +169,8 @@ impl From<StateError> for StartError {
     }
 }
 
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
+impl From<TransportError> for StartError {
+    fn from(error: TransportError) -> Self {
         Self::Influx(error)
     }
 }

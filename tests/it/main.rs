@@ -19,6 +19,7 @@ mod durable;
 mod foreign_clients;
 mod hostile;
 mod influx_access;
+mod influx_apis;
 mod influx_away;
 mod journal;
 mod keep_alive;

@@ -9,8 +9,9 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS12;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// A certificate authority and the folder with all that it has signed.
@@ -70,6 +71,38 @@ impl Authority {
         self.sign(name, &params)
     }
 
+    /// What a server with this identity needs; with `asks_clients`, clients need a certificate of
+    /// this authority.
+    pub(crate) fn server_config(
+        &self,
+        identity: &Identity,
+        asks_clients: bool,
+    ) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = match asks_clients {
+            false => WebPkiClientVerifier::no_client_auth(),
+            true => {
+                let roots = Arc::new(self.roots());
+                let builder =
+                    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+                builder.build().unwrap()
+            }
+        };
+        let (chain, key) = identity.read();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key);
+        Arc::new(config.unwrap())
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        roots
+    }
+
     fn sign(&self, name: &str, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -115,25 +148,28 @@ impl Client<'_> {
     }
 
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(self.authority.roots());
         Arc::new(match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let chain = CertificateDer::from_pem_file(&identity.certificate).unwrap();
-                let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
-                builder.with_client_auth_cert(vec![chain], key).unwrap()
+                let (chain, key) = identity.read();
+                builder.with_client_auth_cert(chain, key).unwrap()
             }
         })
     }
 }
 
 impl Identity {
+    fn read(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        (vec![chain], key)
+    }
+
     /// Puts another certificate and key in the place of these.
     pub(crate) fn replace_by(&self, other: &Self) {
         fs::copy(&other.certificate, &self.certificate).unwrap();

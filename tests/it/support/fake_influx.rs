@@ -5,8 +5,13 @@ use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::http::Request;
+use super::influx_version::{Reply, Version};
 use super::{DEADLINE, http};
 
 /// What happens to one write.
@@ -14,6 +19,8 @@ use super::{DEADLINE, http};
 pub(crate) enum Answer {
     /// This status with this error text.
     Status(u16, &'static str),
+    /// This status with a header `Retry-After` of this text.
+    RetryAfter(u16, &'static str),
     /// Nothing, until the client gives up.
     Hang,
     /// 204, once [`FakeInflux::release`] is called.
@@ -22,10 +29,10 @@ pub(crate) enum Answer {
     Drop,
 }
 
-/// Takes every write and keeps it, unless told otherwise. Pings, queries and empty writes always
-/// succeed.
+/// Takes every write and keeps it, unless told otherwise. It is a 1.6.7 unless told otherwise, too.
 pub(crate) struct FakeInflux {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -37,21 +44,52 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    version: Version,
+    /// Who has another is not authorized.
+    token: Option<&'static str>,
+    /// Nobody has created what points are to be written to.
+    lacks_bucket: bool,
     /// For the next writes, in order.
     script: VecDeque<Answer>,
     bodies: Vec<String>,
-    /// Those that were answered with 204.
+    /// How the writes came that `bodies` holds.
+    writes: Vec<Seen>,
+    /// What was stored of the writes.
     stored: Vec<String>,
     /// Larger bodies get 413, and the connection is closed.
     body_len_max: Option<usize>,
+    /// Since somebody was asked to wait.
+    asked_to_wait: Option<Instant>,
+    /// How long nothing came after that.
+    waited: Option<Duration>,
     released: bool,
     /// Set when the test is over, for those who wait.
     over: bool,
 }
 
+/// How a write came.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Path and query.
+    pub(crate) target: String,
+    /// The header `Authorization`.
+    pub(crate) authorization: Option<String>,
+    pub(crate) is_compressed: bool,
+}
+
 impl FakeInflux {
     /// Listens on a free port and answers 204 to every write.
     pub(crate) fn start() -> Self {
+        Self::listen(None)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn start_tls(tls: Arc<ServerConfig>) -> Self {
+        Self::listen(Some(tls))
+    }
+
+    fn listen(tls: Option<Arc<ServerConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -63,11 +101,37 @@ impl FakeInflux {
                 }
                 let Ok(stream) = stream else { continue };
                 let shared = Arc::clone(&acceptor);
+                let tls = tls.clone();
                 // A broker that goes away in the middle is none of this thread's business.
-                thread::spawn(move || shared.serve(&stream));
+                thread::spawn(move || match tls {
+                    None => shared.serve(stream),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+                        shared.serve(StreamOwned::new(connection, stream))
+                    }
+                });
             }
         });
-        Self { address, shared }
+        Self {
+            address,
+            scheme,
+            shared,
+        }
+    }
+
+    /// From now on it is of this version.
+    pub(crate) fn become_version(&self, version: Version) {
+        self.shared.lock().version = version;
+    }
+
+    /// From now on only those who have `token` may write.
+    pub(crate) fn ask_for_token(&self, token: &'static str) {
+        self.shared.lock().token = Some(token);
+    }
+
+    /// Whether there is nothing to write to yet.
+    pub(crate) fn lack_bucket(&self, lacks_bucket: bool) {
+        self.shared.lock().lacks_bucket = lacks_bucket;
     }
 
     /// What the next write gets, after those that were already told; later ones are stored again.
@@ -80,7 +144,17 @@ impl FakeInflux {
         self.shared.lock().body_len_max = Some(body_len_max);
     }
 
-    /// The bodies of all writes that were answered with 204.
+    /// How all writes came, those that were refused too.
+    pub(crate) fn writes(&self) -> Vec<Seen> {
+        self.shared.lock().writes.clone()
+    }
+
+    /// How long nothing came after [`Answer::RetryAfter`].
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.shared.lock().waited
+    }
+
+    /// The bodies of all writes that were answered with 204, and the good lines of others.
     pub(crate) fn stored(&self) -> Vec<String> {
         self.shared.lock().stored.clone()
     }
@@ -109,7 +183,7 @@ impl FakeInflux {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
@@ -123,70 +197,105 @@ impl Drop for FakeInflux {
 }
 
 impl Shared {
-    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+    fn serve(&self, stream: impl Read + Write) -> io::Result<()> {
         let mut reader = BufReader::new(stream);
         while let Some(request) = http::read_request(&mut reader)? {
-            if !request.target.starts_with("/write") {
-                respond(stream, 200, r#"{"results":[{"statement_id":0}]}"#)?;
-                continue;
-            }
-            // An empty write asks whether a write would be welcome. It always is.
-            if request.body.is_empty() {
-                respond(stream, 204, "")?;
-                continue;
-            }
-            let answer = {
-                let mut state = self.lock();
-                let body = String::from_utf8_lossy(&request.body).into_owned();
-                state.bodies.push(body.clone());
-                let is_too_large = state.body_len_max.is_some_and(|max| body.len() > max);
-                let answer = match is_too_large {
-                    true => Some(Answer::Status(413, "Request Entity Too Large")),
-                    false => state.script.pop_front(),
-                };
-                if matches!(answer, None | Some(Answer::Hold)) {
-                    state.stored.push(body);
-                }
-                answer
-            };
+            let reply = self.reply(&request)?;
             self.changed.notify_all();
-            match answer {
-                None => respond(stream, 204, "")?,
-                Some(Answer::Status(status, error)) => {
-                    respond(stream, status, &format!("{{\"error\":\"{error}\"}}"))?;
-                    if status == 413 {
-                        return Ok(());
-                    }
-                }
+            let reply = match reply {
+                Ok(reply) => reply,
                 // Ends when the client closes the connection.
-                Some(Answer::Hang) => _ = reader.read(&mut [0]),
-                Some(Answer::Hold) => {
+                Err(Answer::Hang) => {
+                    _ = reader.read(&mut [0]);
+                    continue;
+                }
+                Err(Answer::Hold) => {
                     let waits = |state: &mut State| !state.released && !state.over;
                     let released = self.changed.wait_while(self.lock(), waits);
                     drop(released);
-                    respond(stream, 204, "")?;
+                    Reply::no_content()
                 }
-                Some(Answer::Drop) => return Ok(()),
+                Err(Answer::Drop) => return Ok(()),
+                Err(Answer::Status(status, error)) => Reply::error(status, error),
+                Err(Answer::RetryAfter(status, when)) => Reply {
+                    retry_after: Some(when),
+                    ..Reply::error(status, "wait")
+                },
+            };
+            let version = self.lock().version;
+            reader.get_mut().write_all(&version.response(&reply))?;
+            reader.get_mut().flush()?;
+            if reply.status == 413 {
+                return Ok(());
             }
         }
         Ok(())
     }
 
+    /// What a request is answered with, or what happens instead.
+    fn reply(&self, request: &Request) -> io::Result<Result<Reply, Answer>> {
+        let mut state = self.lock();
+        let since = state.asked_to_wait.take();
+        state.waited = since.map(|it| it.elapsed()).or(state.waited);
+        let authorization = request.header("authorization");
+        let is_authorized = state.token.is_none_or(|token| {
+            authorization == Some(format!("{} {token}", state.version.scheme()).as_str())
+        });
+        let is_write = state.version.is_write(&request.target);
+        let reply = match is_write {
+            false => Some(
+                state
+                    .version
+                    .other_than_write(&request.target, is_authorized),
+            ),
+            true if !is_authorized => Some(state.version.unauthorized()),
+            true if state.lacks_bucket => Some(state.version.no_bucket()),
+            true if request.body.is_empty() => Some(state.version.empty_write()),
+            true => None,
+        };
+        if let Some(reply) = reply {
+            return Ok(Ok(reply));
+        }
+        let is_compressed = request.header("content-encoding") == Some("gzip");
+        let mut body = request.body.clone();
+        if is_compressed {
+            body.clear();
+            GzDecoder::new(request.body.as_slice()).read_to_end(&mut body)?;
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        state.bodies.push(body.clone());
+        state.writes.push(Seen {
+            target: request.target.clone(),
+            authorization: authorization.map(str::to_owned),
+            is_compressed,
+        });
+        let is_too_large = state.body_len_max.is_some_and(|max| body.len() > max);
+        let answer = match is_too_large {
+            true => Some(Answer::Status(413, "Request Entity Too Large")),
+            false => state.script.pop_front(),
+        };
+        Ok(match answer {
+            None => {
+                let (reply, stored) = state.version.write(&body);
+                if !stored.is_empty() {
+                    state.stored.push(stored);
+                }
+                Ok(reply)
+            }
+            Some(Answer::Hold) => {
+                state.stored.push(body);
+                Err(Answer::Hold)
+            }
+            Some(answer) => {
+                if matches!(answer, Answer::RetryAfter(..)) {
+                    state.asked_to_wait = Some(Instant::now());
+                }
+                Err(answer)
+            }
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn respond(mut stream: &TcpStream, status: u16, body: &str) -> io::Result<()> {
-    let length = match status {
-        // A 204 has no body, and says no length.
-        204 => String::new(),
-        _ => format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        ),
-    };
-    let response =
-        format!("HTTP/1.1 {status} Scripted\r\nX-Influxdb-Version: 1.6.7\r\n{length}\r\n{body}");
-    stream.write_all(response.as_bytes())
 }

@@ -31,7 +31,7 @@ pub(crate) fn post(address: SocketAddr, target: &str, body: &[u8]) -> io::Result
     stream.read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("not HTTP: {line:?}")))?;
-    skip_headers(&mut stream)?;
+    read_headers(&mut stream)?;
     let mut body = Vec::new();
     stream.read_to_end(&mut body)?;
     Ok(Response { status, body })
@@ -41,7 +41,20 @@ pub(crate) fn post(address: SocketAddr, target: &str, body: &[u8]) -> io::Result
 pub(crate) struct Request {
     /// Path and query: `/write?db=mqtt_data&precision=ns`.
     pub(crate) target: String,
+    /// Names and values, as they were sent.
+    headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(it, _)| it.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// Reads the next request of a connection; `None` when the client has left.
@@ -55,24 +68,27 @@ pub(crate) fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Reque
         return Ok(None);
     }
     let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let length = skip_headers(stream)?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(Some(Request { target, body }))
+    let mut request = Request {
+        target,
+        headers: read_headers(stream)?,
+        body: Vec::new(),
+    };
+    let length = request.header("content-length").map_or(Ok(0), str::parse);
+    request.body = vec![0; length.map_err(io::Error::other)?];
+    stream.read_exact(&mut request.body)?;
+    Ok(Some(request))
 }
 
-/// Reads up to and with the empty line; returns the content length, 0 if none was named.
-fn skip_headers(stream: &mut impl BufRead) -> io::Result<usize> {
-    let mut length = 0;
+/// Reads up to and with the empty line.
+fn read_headers(stream: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            return Ok(length);
+            return Ok(headers);
         };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().map_err(io::Error::other)?;
-        }
+        headers.push((name.to_owned(), value.trim().to_owned()));
     }
 }
 

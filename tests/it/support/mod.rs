@@ -15,6 +15,7 @@ mod fake_influx;
 mod foreign_broker;
 mod http;
 mod influx;
+mod influx_version;
 pub(crate) mod link;
 mod log;
 pub(crate) mod mosquitto;
@@ -24,6 +25,7 @@ pub(crate) mod property;
 pub(crate) mod random;
 mod small_disk;
 mod unsteady;
+mod victoria;
 mod wire;
 
 use std::thread;
@@ -34,11 +36,13 @@ pub(crate) use broker::{Broker, BrokerCommand, listening_address};
 pub(crate) use fake_influx::{Answer, FakeInflux};
 pub(crate) use foreign_broker::{ForeignBroker, ForeignClient};
 pub(crate) use influx::Influx;
+pub(crate) use influx_version::Version;
 pub(crate) use mosquitto::Mosquitto;
 pub(crate) use packet::{ConnAck, Connect, Publish, Will};
 pub(crate) use process::Signal;
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use unsteady::Unsteady;
+pub(crate) use victoria::Victoria;
 pub(crate) use wire::Wire;
 
 /// How long a test waits for anything that must happen.
