@@ -91,8 +91,8 @@ impl Store {
 
     /// Stores the points of messages in their order, and returns when all are safe: InfluxDB has
     /// acknowledged them, or they are on our own disk, in the journal while InfluxDB is away or
-    /// among the rejected points, as are those that do not fit their rule. Blocks. `lines` is working space, and only kept by the caller so that it is not
-    /// allocated anew.
+    /// among the rejected points, as are those that do not fit their rule. Blocks. `lines` is
+    /// working space, and only kept by the caller so that it is not allocated anew.
     ///
     /// # Errors
     /// When at least one of the points is not safe; the others may be.

@@ -1,5 +1,27 @@
 //! Rules: what is stored of the messages of some topics, and how. They stand in the file of
 //! settings, as `[[rule]]` tables; the first whose filter matches a topic holds for it.
+//!
+//! ```toml
+//! [[rule]]
+//! filter = "sensors/{site}/{device}/climate"  # + and # as in a subscription, {name} for a level
+//! payload = "json"                            # auto, number, text, line-protocol or base64
+//! measurement = "climate"
+//! tags = { site = "{site}", device = "{device}", by = "{client_id}" }
+//! fields = { t = "{payload.air.t}", n = "{payload.n}" }
+//! types = { n = "integer" }                   # or float, string, boolean
+//! points = "{payload.readings}"               # an array: each element is a point
+//! timestamp = "{payload.ts}"
+//! precision = "ms"                            # s, ms, us or ns
+//! max-series = 10000
+//!
+//! [[rule]]
+//! filter = "noise/#"
+//! store = false                               # or retained = false, empty = false
+//! ```
+//!
+//! What a rule does not say is as by default. Two points of one series with the same timestamp are
+//! one point to InfluxDB, which keeps the later: the server's own timestamps never are the same,
+//! those in payloads can be.
 
 mod filter;
 mod positional;

@@ -19,6 +19,11 @@ use crate::store::series::{SERIES_KEY_LEN_MAX, push_tag_value};
 /// much, on the thread of each client.
 const JSON_LEN_MAX: usize = 1024 * 1024;
 
+/// How long all points of one message may be, in bytes, and how much more for each byte of its
+/// payload. A long tag stands in each of them, so that a few thousand bytes could fill the memory.
+const LINES_LEN_MAX: usize = 64 * 1024;
+const LINES_GROWTH_MAX: usize = 64;
+
 /// A rule as it holds for the messages of one topic.
 #[derive(Debug)]
 pub struct Bound {
@@ -135,10 +140,22 @@ impl Bound {
                 return 0;
             }
         };
-        let mut count = 0;
+        let (mut count, mut refused_len) = (0, 0);
+        let (out_before, refusals_before) = (out.len(), refusals.len());
         for (element, timestamp_ns) in elements.iter().zip(message.timestamp_ns..) {
             let scope = self.scope(message, document.as_ref(), Some(element));
-            count += self.push_or_refuse(&scope, timestamp_ns, out, refusals);
+            match self.push_or_refuse(&scope, timestamp_ns, out, refusals) {
+                0 => refused_len += refusals.last().map_or(0, |refusal| refusal.line.len()),
+                pushed => count += pushed,
+            }
+            let len = out.len() - out_before + refused_len;
+            if len > LINES_LEN_MAX + LINES_GROWTH_MAX * message.payload.len() {
+                out.truncate(out_before);
+                refusals.truncate(refusals_before);
+                let reason = "becomes points of too many bytes";
+                refusals.push(self.refusal(message.payload, message.timestamp_ns, reason));
+                return 0;
+            }
         }
         count
     }

@@ -345,6 +345,21 @@ fn refuses_json_that_is_too_long_or_too_deep() {
 }
 
 #[test]
+fn refuses_a_message_that_becomes_far_longer() {
+    let rule = "filter = '#'\npoints = '{payload.r}'\ntags = { t = '{payload.t}' }\nfields = { v = '{payload}' }";
+    let payload = |len: usize, count: usize| {
+        let (tag, elements) = ("x".repeat(len), ",1".repeat(count - 1));
+        format!("{{\"t\":\"{tag}\",\"r\":[1{elements}]}}")
+    };
+    let lines = mapped(rule, "a", payload(50, 1_000).as_bytes());
+    assert_eq!(lines.lines().count(), 1_000);
+    assert_eq!(
+        mapped(rule, "a", payload(2_000, 1_000).as_bytes()),
+        "! becomes points of too many bytes (rule 1)\n"
+    );
+}
+
+#[test]
 fn takes_the_first_rule_that_matches() {
     let rules = Rules::new(&config(
         "[[rule]]\nfilter = 'a/b'\nmeasurement = 'one'\n\
