@@ -23,6 +23,7 @@ mod given;
 mod listen;
 mod nearest;
 mod passwd;
+pub mod rule;
 mod secret;
 mod setting;
 mod table;
@@ -43,10 +44,11 @@ pub use choice::{
 pub use error::{ConfigError, Place, Problem};
 pub use listen::{Listen, Scheme};
 pub use secret::Secret;
-pub use task::{Task, Which};
+pub use task::{Task, Trial, Which};
 
 use command_line::CommandLine;
 use given::{Given, Winners};
+use rule::Rule;
 use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
@@ -57,7 +59,7 @@ use crate::auth::passwd::Passwd;
 pub enum Invocation {
     /// To serve with this configuration.
     Serve(Box<Config>),
-    /// To do this instead with the data folder of this configuration.
+    /// To do this instead with this configuration.
     Task(Box<Config>, Task),
     /// To change a password file, and to end.
     Passwd(Passwd),
@@ -143,6 +145,8 @@ pub struct Config {
     pub measurement: String,
     /// When a point carries the exact payload beside its typed fields.
     pub keep_payload: KeepPayload,
+    /// What is stored otherwise than by default; the first that is for a topic holds.
+    pub rules: Vec<Rule>,
     /// The folder of what must outlive the process. It may not exist yet.
     pub data_dir: PathBuf,
     /// Most bytes of points in the journal, 1 KiB to 16 TiB.
@@ -218,7 +222,8 @@ impl Config {
         let variables: Vec<_> = environment.into_iter().collect();
         let mut problems = Vec::new();
         let environment = environment::read(&variables, &mut problems);
-        let file = settings_file(&flags, &environment, &read_file, &mut problems);
+        let mut rules = Vec::new();
+        let file = settings_file(&flags, &environment, &read_file, &mut rules, &mut problems);
 
         let mut winners = Winners::default();
         winners.add(file, &mut problems);
@@ -226,6 +231,7 @@ impl Config {
         winners.add(flags, &mut problems);
 
         let mut config = Self::unset();
+        config.rules = rules;
         for setting in SETTINGS {
             config.set(setting, &winners, &read_file, &mut problems);
         }
@@ -278,6 +284,7 @@ impl Config {
             when_influx_is_away: WhenInfluxIsAway::Refuse,
             measurement: String::new(),
             keep_payload: KeepPayload::Never,
+            rules: Vec::new(),
             data_dir: PathBuf::new(),
             journal_max_size: 0,
             journal_disk_reserve: 0,
@@ -414,11 +421,12 @@ impl Config {
     }
 }
 
-/// The settings in the file that a flag or else the environment names.
+/// The settings in the file that a flag or else the environment names; puts its rules into `rules`.
 fn settings_file(
     flags: &[Given],
     environment: &[Given],
     read_file: &dyn Fn(&Path) -> io::Result<String>,
+    rules: &mut Vec<Rule>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Given> {
     let named = flags.iter().chain(environment);
@@ -432,7 +440,7 @@ fn settings_file(
         return Vec::new();
     };
     match read_file(Path::new(path)) {
-        Ok(text) => file::read(Path::new(path), &text, problems),
+        Ok(text) => file::read(Path::new(path), &text, rules, problems),
         Err(error) => {
             problems.push(Problem::Value {
                 place: given.place.clone(),

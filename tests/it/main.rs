@@ -33,6 +33,7 @@ mod qos;
 mod random;
 mod rejected;
 mod retain;
+mod rules;
 mod session;
 mod settings;
 mod slow;

@@ -68,9 +68,31 @@ impl Influx {
     /// # Errors
     /// When a setting cannot be used; not when the server is away.
     pub(super) fn start(config: &Config) -> Result<Arc<Self>, TransportError> {
+        let influx = Arc::new(Self::new(config)?);
+        influx.watch(Duration::ZERO);
+        Ok(influx)
+    }
+
+    /// Asks the server that `config` names once whether it would take points, and changes nothing
+    /// there.
+    ///
+    /// # Errors
+    /// Why it would not, or that a setting cannot be used.
+    pub(super) fn probe(config: &Config) -> Result<(), StoreError> {
+        let influx = Self::new(config).map_err(|error| StoreError::Unavailable {
+            reason: error.to_string(),
+        })?;
+        let influx = Self {
+            create_database: false,
+            ..influx
+        };
+        influx.look().map(drop).map_err(|failure| failure.error)
+    }
+
+    fn new(config: &Config) -> Result<Self, TransportError> {
         let base = config.influx_url.trim_end_matches('/').to_owned();
         let has_names_of_v2 = config.influx_org.is_some() || config.influx_bucket.is_some();
-        let influx = Arc::new(Self {
+        Ok(Self {
             http: transport::client(config)?,
             urls: WriteUrls::new(&base, config)?,
             credentials: Credentials::new(config),
@@ -84,9 +106,7 @@ impl Influx {
             gzip: config.influx_gzip,
             presence: Presence::new(base.clone()),
             base,
-        });
-        influx.watch(Duration::ZERO);
-        Ok(influx)
+        })
     }
 
     /// Writes `lines`, and returns when InfluxDB has acknowledged them all. Blocks, but fails at
