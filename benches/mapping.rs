@@ -7,8 +7,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use mqtt_server::config::KeepPayload;
+use mqtt_server::config::{Config, Invocation, KeepPayload};
 use mqtt_server::store::mapping::{Mapping, MappingError};
+use mqtt_server::store::rules::{Message, Rules};
 
 /// How many points are in the buffer before it is emptied, as in a large batch.
 const BATCH: u32 = 1_000;
@@ -57,7 +58,52 @@ fn main() -> Result<(), MappingError> {
     report("(a topic's series)", &mut |_| {
         black_box(mapping.series(black_box(topic)));
     });
+    report_rules(topic, object)
+}
+
+/// The same with rules: for a topic that none is for, and for one with a rule.
+fn report_rules(topic: &str, object: &str) -> Result<(), MappingError> {
+    let none = Rules::new(&config(""))?;
+    let typed = Rules::new(&config(
+        "[[rule]]\n\
+         filter = 'building/{building}/#'\n\
+         tags = { building = '{building}' }\n\
+         fields = { t = '{payload.temperature}', h = '{payload.humidity}' }\n\
+         types = { h = 'integer' }",
+    ))?;
+    let plain = Rules::new(&config("[[rule]]\nfilter = '#'\nmeasurement = 'm'"))?;
+    let (mut out, mut refusals) = (Vec::with_capacity(1 << 20), Vec::new());
+    for (kind, rules, payload) in [
+        ("no rule, number 21.5", &none, "21.5"),
+        ("a rule, number 21.5", &plain, "21.5"),
+        ("a rule, 2 JSON paths", &typed, object),
+    ] {
+        let topic = rules.bind(topic);
+        report(kind, &mut |timestamp_ns| {
+            let message = Message {
+                payload: black_box(payload.as_bytes()),
+                retain: false,
+                client_id: "",
+                user_name: "",
+                timestamp_ns,
+            };
+            rules.push_points(black_box(&topic), &message, &mut out, &mut refusals);
+            if timestamp_ns % i64::from(BATCH) == 0 {
+                out.clear();
+            }
+        });
+    }
+    assert!(refusals.is_empty());
     Ok(())
+}
+
+/// The configuration of a file with this text.
+fn config(text: &str) -> Config {
+    let args = ["mqtt-server", "--data-dir", "/", "--config", "f.toml"];
+    match Config::from_sources(args, [], |_| Ok(text.to_owned())) {
+        Ok(Invocation::Serve(config)) => *config,
+        other => panic!("expected a configuration, got {other:?}"),
+    }
 }
 
 /// Runs `work` with one timestamp after another, and prints what one call takes.

@@ -102,6 +102,17 @@ pub enum Problem {
         /// The key that was probably meant.
         nearest: Option<&'static str>,
     },
+    /// A rule in the file is wrong.
+    Rule {
+        /// The file.
+        file: PathBuf,
+        /// Which rule, from 1.
+        number: usize,
+        /// The key in its table.
+        key: String,
+        /// What was expected.
+        reason: String,
+    },
     /// The file is not TOML.
     Syntax {
         /// The file.
@@ -185,6 +196,12 @@ impl fmt::Display for Problem {
                 write!(f, "{}: line {line}: unknown key {key:?}", file.display())?;
                 nearest.map_or(Ok(()), |nearest| write!(f, ", did you mean {nearest}?"))
             }
+            Self::Rule {
+                file,
+                number,
+                key,
+                reason,
+            } => write!(f, "{}: rule {number}: {key}: {reason}", file.display()),
             Self::Syntax { file, line, reason } => {
                 write!(f, "{}: ", file.display())?;
                 line.map_or(Ok(()), |line| write!(f, "line {line}: "))?;

@@ -7,11 +7,20 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Place, Problem};
 use super::given::Given;
 use super::nearest::nearest;
+use super::rule::{self, Rule};
 use super::setting::{Kind, Setting};
 use super::table::{SETTINGS, find};
 
-/// The settings in `text`, which is what the file at `path` holds.
-pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
+/// The key of the tables of rules, which are no settings.
+const RULES: &str = "rule";
+
+/// The settings in `text`, which is what the file at `path` holds; puts its rules into `rules`.
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+    rules: &mut Vec<Rule>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Given> {
     let table = match DeTable::parse(text) {
         Ok(table) => table.into_inner(),
         Err(error) => {
@@ -29,6 +38,10 @@ pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
         let name: &str = key.get_ref();
+        if name == RULES {
+            *rules = rule::read(path, value.get_ref(), problems);
+            continue;
+        }
         let Some(setting) = find(name).filter(|setting| setting.in_file()) else {
             let names = SETTINGS.iter().filter(|setting| setting.in_file());
             problems.push(Problem::UnknownKey {
@@ -68,7 +81,7 @@ fn values_of(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, &'st
 }
 
 /// One value as one would write it in a flag.
-fn text_of(value: &DeValue<'_>) -> Result<String, &'static str> {
+pub(super) fn text_of(value: &DeValue<'_>) -> Result<String, &'static str> {
     match value {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Integer(number) => {

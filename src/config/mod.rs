@@ -22,6 +22,7 @@ mod file;
 mod given;
 mod listen;
 mod nearest;
+pub mod rule;
 mod secret;
 mod setting;
 mod table;
@@ -41,10 +42,11 @@ pub use choice::{
 pub use error::{ConfigError, Place, Problem};
 pub use listen::{Listen, Scheme};
 pub use secret::Secret;
-pub use task::{Task, Which};
+pub use task::{Task, Trial, Which};
 
 use command_line::CommandLine;
 use given::{Given, Winners};
+use rule::Rule;
 use setting::{DefaultValue, Kind, Setting};
 use table::{SETTINGS, find};
 
@@ -53,7 +55,7 @@ use table::{SETTINGS, find};
 pub enum Invocation {
     /// To serve with this configuration.
     Serve(Box<Config>),
-    /// To do this instead with the data folder of this configuration.
+    /// To do this instead with this configuration.
     Task(Box<Config>, Task),
     /// To print this text, the help or the version, and to end.
     Print(String),
@@ -110,6 +112,8 @@ pub struct Config {
     pub measurement: String,
     /// When a point carries the exact payload beside its typed fields.
     pub keep_payload: KeepPayload,
+    /// What is stored otherwise than by default; the first that is for a topic holds.
+    pub rules: Vec<Rule>,
     /// The folder of what must outlive the process. It may not exist yet.
     pub data_dir: PathBuf,
     /// Most bytes of points in the journal, 1 KiB to 16 TiB.
@@ -184,7 +188,8 @@ impl Config {
         let variables: Vec<_> = environment.into_iter().collect();
         let mut problems = Vec::new();
         let environment = environment::read(&variables, &mut problems);
-        let file = settings_file(&flags, &environment, &read_file, &mut problems);
+        let mut rules = Vec::new();
+        let file = settings_file(&flags, &environment, &read_file, &mut rules, &mut problems);
 
         let mut winners = Winners::default();
         winners.add(file, &mut problems);
@@ -192,6 +197,7 @@ impl Config {
         winners.add(flags, &mut problems);
 
         let mut config = Self::unset();
+        config.rules = rules;
         for setting in SETTINGS {
             config.set(setting, &winners, &read_file, &mut problems);
         }
@@ -230,6 +236,7 @@ impl Config {
             when_influx_is_away: WhenInfluxIsAway::Refuse,
             measurement: String::new(),
             keep_payload: KeepPayload::Never,
+            rules: Vec::new(),
             data_dir: PathBuf::new(),
             journal_max_size: 0,
             journal_disk_reserve: 0,
@@ -347,11 +354,12 @@ impl Config {
     }
 }
 
-/// The settings in the file that a flag or else the environment names.
+/// The settings in the file that a flag or else the environment names; puts its rules into `rules`.
 fn settings_file(
     flags: &[Given],
     environment: &[Given],
     read_file: &dyn Fn(&Path) -> io::Result<String>,
+    rules: &mut Vec<Rule>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Given> {
     let named = flags.iter().chain(environment);
@@ -365,7 +373,7 @@ fn settings_file(
         return Vec::new();
     };
     match read_file(Path::new(path)) {
-        Ok(text) => file::read(Path::new(path), &text, problems),
+        Ok(text) => file::read(Path::new(path), &text, rules, problems),
         Err(error) => {
             problems.push(Problem::Value {
                 place: given.place.clone(),

@@ -1,8 +1,8 @@
-//! The subcommands: what the program does with its data folder instead of serving.
+//! The subcommands: what the program does instead of serving.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// What a subcommand does with the data folder, beside a server that may be running.
+/// What a subcommand does, beside a server that may be running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Tell how much waits in the journal, and since when.
@@ -19,6 +19,28 @@ pub enum Task {
     RejectedExport,
     /// Forget rejected points.
     RejectedDrop(Which),
+    /// Print which rule a message meets, and the points that it would become.
+    TryRule(Trial),
+    /// Say that the settings are in order, and if asked whether InfluxDB takes points.
+    Check {
+        /// Whether to connect to InfluxDB.
+        connect: bool,
+    },
+}
+
+/// A message that is published nowhere, to try rules with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Its topic.
+    pub topic: String,
+    /// Its payload.
+    pub payload: String,
+    /// Whether it has the retain flag.
+    pub retain: bool,
+    /// The client that publishes it.
+    pub client_id: String,
+    /// The user name of the client.
+    pub user_name: String,
 }
 
 /// Which rejected points.
@@ -35,7 +57,7 @@ pub enum Which {
 pub(super) const SETTINGS_OF_TASKS: [&str; 3] = ["config", "data-dir", "influx-database"];
 
 /// The subcommands as clap is told of them, without the flags of settings.
-pub(super) fn commands() -> [Command; 2] {
+pub(super) fn commands() -> [Command; 4] {
     let ids = || {
         Arg::new(IDS)
             .value_name("ID")
@@ -102,7 +124,49 @@ pub(super) fn commands() -> [Command; 2] {
                         .help("Forget all of them"),
                 ),
         );
-    [journal, rejected]
+    [journal, rejected, try_rule(), check()]
+}
+
+fn try_rule() -> Command {
+    let text = |name| Arg::new(name).long(name).value_name("TEXT");
+    Command::new("try-rule")
+        .about("Prints which rule a message meets, and the points that it would become")
+        .long_about(
+            "Prints which rule of the settings a message meets, and the very lines that would be \
+             written to InfluxDB, or why it would be rejected. It publishes nothing and asks \
+             nobody.",
+        )
+        .arg(Arg::new(TOPIC).value_name("TOPIC").required(true))
+        .arg(
+            Arg::new(PAYLOAD)
+                .value_name("PAYLOAD")
+                .allow_hyphen_values(true)
+                .required(true),
+        )
+        .arg(
+            Arg::new(RETAIN)
+                .long(RETAIN)
+                .action(ArgAction::SetTrue)
+                .help("As if it had the retain flag"),
+        )
+        .arg(text(CLIENT_ID).help("As if this client published it"))
+        .arg(text(USER_NAME).help("As if a client of this user published it"))
+}
+
+fn check() -> Command {
+    Command::new("check")
+        .about("Checks the settings, and with --connect whether InfluxDB takes points")
+        .long_about(
+            "Checks all settings and rules, also of the file, and prints how many rules there are. \
+             With --connect it asks InfluxDB too: whether it is there, lets this user write, and \
+             has the database. It writes no point and creates nothing.",
+        )
+        .arg(
+            Arg::new(CONNECT)
+                .long(CONNECT)
+                .action(ArgAction::SetTrue)
+                .help("Ask InfluxDB whether it would take points"),
+        )
 }
 
 /// What the subcommand among `matches` asks for; `None` where there is no subcommand.
@@ -110,6 +174,10 @@ pub(super) fn task(matches: &ArgMatches) -> Option<Task> {
     let (name, matches) = matches.subcommand()?;
     let sub = matches.subcommand();
     Some(match (name, sub) {
+        ("try-rule", _) => Task::TryRule(trial(matches)),
+        ("check", _) => Task::Check {
+            connect: matches.get_flag(CONNECT),
+        },
         ("journal", None) => Task::JournalStatus,
         ("journal", Some(_)) => Task::JournalExport,
         (_, Some(("show", matches))) => Task::RejectedShow(*ids(matches).first()?),
@@ -122,6 +190,23 @@ pub(super) fn task(matches: &ArgMatches) -> Option<Task> {
 
 const IDS: &str = "id";
 const ALL: &str = "all";
+const TOPIC: &str = "topic";
+const PAYLOAD: &str = "payload";
+const RETAIN: &str = "retain";
+const CLIENT_ID: &str = "client-id";
+const USER_NAME: &str = "user-name";
+const CONNECT: &str = "connect";
+
+fn trial(matches: &ArgMatches) -> Trial {
+    let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    Trial {
+        topic: text(TOPIC),
+        payload: text(PAYLOAD),
+        retain: matches.get_flag(RETAIN),
+        client_id: text(CLIENT_ID),
+        user_name: text(USER_NAME),
+    }
+}
 
 fn ids(matches: &ArgMatches) -> Vec<i64> {
     matches

@@ -86,6 +86,7 @@ fn has_these_defaults() {
         when_influx_is_away: WhenInfluxIsAway::Journal,
         measurement: "mqtt".to_owned(),
         keep_payload: KeepPayload::Lossy,
+        rules: Vec::new(),
         data_dir: PathBuf::from("/home/me/.local/state/mqtt-server"),
         journal_max_size: 1 << 30,
         journal_disk_reserve: 256 << 20,
@@ -168,6 +169,7 @@ fn sets_every_field_from_the_file() {
         when_influx_is_away: WhenInfluxIsAway::Deliver,
         measurement: "m".to_owned(),
         keep_payload: KeepPayload::Always,
+        rules: Vec::new(),
         data_dir: PathBuf::from("/d"),
         journal_max_size: 2 << 20,
         journal_disk_reserve: 0,
@@ -557,6 +559,118 @@ fn names_file_key_and_reason() {
 }
 
 #[test]
+fn names_file_rule_key_and_reason() {
+    for (rule, expected) in [
+        ("store = false", "filter: is missing; every rule has one"),
+        ("filter = 'a/#/b'", "filter: '#' must be the last level"),
+        (
+            "filter = 5\nfoo = 1",
+            "foo: unknown key; a rule has filter, store, retained, empty, payload, measurement, tags, fields, types, points, timestamp, precision, max-series",
+        ),
+        (
+            "filter = 'a'\nfeilds = 1",
+            "feilds: unknown key, did you mean fields?",
+        ),
+        (
+            "filter = 'a'\nstore = 'no'",
+            "store: expected true or false",
+        ),
+        (
+            "filter = 'a'\npayload = 'xml'",
+            "payload: expected auto, json, number, text, line-protocol or base64, found \"xml\"",
+        ),
+        (
+            "filter = 'a'\nmeasurement = '#a'",
+            "measurement: must not begin with # or end with a backslash",
+        ),
+        (
+            "filter = 'a'\ntags = { x = '{site}' }",
+            "tags.x: {site} is no level of the filter; expected one of its names, topic, \
+             client_id, user_name, payload or payload.PATH",
+        ),
+        (
+            "filter = 'a'\ntags = { x = 'payload.y' }",
+            "tags.x: expected {payload.y}, in braces",
+        ),
+        (
+            "filter = 'a'\ntags = { time = 'x' }",
+            "tags.time: InfluxDB has time for the timestamp",
+        ),
+        (
+            "filter = 'a'\ntags = { '#' = 'x' }",
+            "tags.#: a name must not have '#'",
+        ),
+        (
+            "filter = 'a'\ntags = 5",
+            "tags: expected a table, or a text such as _/site/device/_",
+        ),
+        (
+            "filter = 'a/+'\ntags = '_/x/_'",
+            "tags: expected a word for each of the 2 levels of the filter, as in _/site/_, found 3",
+        ),
+        (
+            "filter = '+/+'\ntags = 'x/x'",
+            "tags.x: stands for two levels",
+        ),
+        (
+            "filter = 'a'\ntags = 'topic'",
+            "tags: the tag topic has the whole topic already",
+        ),
+        (
+            "filter = 'a'\nfields = {}",
+            "fields: is empty; a point must have a field",
+        ),
+        (
+            "filter = 'a'\nfields = { x = '{topic}' }\ntags = { x = '{topic}' }",
+            "fields.x: a tag has this name already",
+        ),
+        (
+            "filter = 'a'\nfields = { x = '{topic}' }\ntypes = { x = 'uint' }",
+            "types.x: expected float, integer, string, boolean, int or bool, found \"uint\"",
+        ),
+        (
+            "filter = 'a'\ntypes = { x = 'float' }",
+            "types.x: expected the name of one of fields, or value with payload = \"number\"",
+        ),
+        (
+            "filter = 'a'\npoints = 'x'",
+            "points: expected a path such as {payload.a.b}",
+        ),
+        (
+            "filter = 'a'\npayload = 'text'\ntimestamp = '{payload.t}'",
+            "timestamp: a path into the payload needs payload = \"json\" or \"auto\"",
+        ),
+        (
+            "filter = 'a'\nprecision = 'ms'",
+            "precision: does nothing without timestamp",
+        ),
+        (
+            "filter = 'a'\npayload = 'line-protocol'\ntags = { x = 'y' }",
+            "tags: does nothing with payload = \"line-protocol\", whose lines have all of it",
+        ),
+        (
+            "filter = 'a'\nstore = false\nempty = false",
+            "empty: does nothing in a rule with store = false",
+        ),
+        (
+            "filter = 'a'\nmax-series = 0",
+            "max-series: expected a whole number from 1 to 100000000",
+        ),
+    ] {
+        let text = format!("[[rule]]\nfilter = 'ok'\n[[rule]]\n{rule}");
+        assert_eq!(
+            file_problems(&text),
+            format!("rule 2: {expected}"),
+            "{rule}"
+        );
+    }
+    assert_eq!(
+        file_problems("rule = 5"),
+        "rule 1: rule: expected tables: [[rule]]"
+    );
+}
+
+#[test]
 fn reports_all_problems_in_order() {
     let files = [("f", "a-b-c = 1\nmeasurement = \"\"\n"), ("g", "")];
     let variables = [("MQTT_SERVER_X_Y_Z", "1"), ("MQTT_SERVER_STORE", "on")];
@@ -610,6 +724,24 @@ fn reads_subcommands_with_the_settings_around_them() {
         (
             &["rejected", "drop", "--all"],
             at(home, Task::RejectedDrop(Which::All)),
+        ),
+        (&["check"], at(home, Task::Check { connect: false })),
+        (
+            &["check", "--connect"],
+            at(home, Task::Check { connect: true }),
+        ),
+        (
+            &["try-rule", "a/b", "-1", "--retain", "--client-id", "c"],
+            at(
+                home,
+                Task::TryRule(Trial {
+                    topic: "a/b".to_owned(),
+                    payload: "-1".to_owned(),
+                    retain: true,
+                    client_id: "c".to_owned(),
+                    user_name: String::new(),
+                }),
+            ),
         ),
     ] {
         assert_eq!(task(flags), expected, "{flags:?}");

@@ -12,7 +12,8 @@ use log::{error, info};
 use crate::broker::{Broker, FanOut, Publication, Session, trim};
 use crate::codec::{ProtocolVersion, Publish, PublishProperties, QoS, next_frame};
 use crate::state::{Change, StateError};
-use crate::store::{Point, StoreError};
+use crate::store::StoreError;
+use crate::store::rules::Message;
 use topic_cache::TopicCache;
 
 pub(crate) use topic_cache::check_limits;
@@ -119,10 +120,15 @@ impl Publisher {
         mut changes: Vec<Change>,
     ) -> Result<Vec<Change>, PublishError> {
         if let Some(store) = &broker.store {
-            let first = store.take_timestamps(messages.len());
-            for (message, timestamp_ns) in messages.iter_mut().zip(first..) {
+            let needs =
+                |message: &Publication<'_>| self.topics.mapping(message.topic_index).timestamps();
+            let count = messages.iter().map(needs).sum();
+            let mut next = store.take_timestamps(count);
+            for message in messages.iter_mut() {
+                let needed = needs(message);
                 // One that comes again is the same point again.
-                message.timestamp_ns.get_or_insert(timestamp_ns);
+                message.timestamp_ns.get_or_insert(next);
+                next = next.saturating_add_unsigned(needed as u64);
             }
         }
         if let Some(session) = session {
@@ -142,12 +148,18 @@ impl Publisher {
         }
         if let Some(store) = &broker.store {
             let topics = &self.topics;
-            let points = messages.iter().map(|message| Point {
-                series: topics.series(message.topic_index),
-                payload: message.payload,
-                timestamp_ns: message.timestamp_ns.unwrap_or_default(),
+            let client_id = session.map_or("", |session| session.client_id());
+            let stored = messages.iter().map(|message| {
+                let stored = Message {
+                    payload: message.payload,
+                    retain: message.retain,
+                    client_id,
+                    user_name: "",
+                    timestamp_ns: message.timestamp_ns.unwrap_or_default(),
+                };
+                (topics.mapping(message.topic_index), stored)
             });
-            store.write(points, &mut self.lines)?;
+            store.write(stored, &mut self.lines)?;
         }
         Ok(changes)
     }

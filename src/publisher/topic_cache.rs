@@ -8,9 +8,9 @@ use foldhash::fast::RandomState;
 use crate::broker::{Broker, Matching, TopicIndex};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::series::Series;
+use crate::store::rules::TopicMapping;
 
-/// Topics that were checked against the limits, with what their points begin with and who gets
+/// Topics that were checked against the limits, with how they become points and who gets
 /// their messages. Bounded: a client that invents topics makes it forget, not grow.
 #[derive(Debug, Default)]
 pub(super) struct TopicCache {
@@ -23,7 +23,7 @@ pub(super) struct TopicCache {
 #[derive(Debug)]
 struct CachedTopic {
     name: Arc<str>,
-    series: Option<Series>,
+    mapping: Option<TopicMapping>,
     /// Of the subscription table when `matching` was looked up; `None` before.
     generation: Option<u64>,
     matching: Matching,
@@ -46,27 +46,27 @@ impl TopicCache {
         check_limits(topic, limits)?;
         // A batch is far smaller than 4 GiB, and the cache is emptied between batches.
         let index = TopicIndex(u32::try_from(self.topics.len()).map_err(|_| "too many topics")?);
-        let series = store.map(|store| store.series(topic));
+        let mapping = store.map(|store| store.bind(topic));
         self.weight += 4 * topic.len() + size_of::<CachedTopic>() + 64;
         let name: Arc<str> = topic.into();
         let matching = Matching::default();
         self.by_name.insert(Arc::clone(&name), index);
         self.topics.push(CachedTopic {
             name,
-            series,
+            mapping,
             generation: None,
             matching,
         });
         Ok(index)
     }
 
-    /// What the topic's points begin with.
+    /// How the topic's messages become points.
     ///
     /// # Panics
     /// If the topic was entered without a store: then nothing is stored.
-    pub(super) fn series(&self, index: TopicIndex) -> &Series {
+    pub(super) fn mapping(&self, index: TopicIndex) -> &TopicMapping {
         self.topics[index.0 as usize]
-            .series
+            .mapping
             .as_ref()
             .expect("entered with the store that asks")
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::NOT_SENT;
+
 /// Why a write failed. Whose fault it is decides what may be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
@@ -42,6 +44,10 @@ impl fmt::Display for StoreError {
             Self::Refused { status, answer } => {
                 write!(f, "InfluxDB refuses to write ({status}): {answer}")
             }
+            Self::Rejected {
+                status: NOT_SENT,
+                answer,
+            } => write!(f, "a rule rejects a point, whose message {answer}"),
             Self::Rejected { status, answer } => {
                 write!(f, "InfluxDB rejects a point ({status}): {answer}")
             }

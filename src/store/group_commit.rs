@@ -81,6 +81,11 @@ impl<S: Sink> GroupCommit<S> {
         }
     }
 
+    /// Where the writes go.
+    pub(super) fn sink(&self) -> &S {
+        &self.sink
+    }
+
     /// Stores `points` and returns when they are safe or refused. Blocks.
     pub(super) fn write(&self, points: &Points<'_>) -> Result<(), StoreError> {
         let mut slots = lock(&self.slots);

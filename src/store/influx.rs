@@ -63,6 +63,18 @@ const WATCHER_STACK: usize = 1024 * 1024;
 impl Influx {
     /// Prepares for the server that `config` names, and looks for it in the background.
     pub(super) fn start(config: &Config) -> Result<Arc<Self>, StoreError> {
+        let influx = Arc::new(Self::new(config)?);
+        influx.watch(Duration::ZERO);
+        Ok(influx)
+    }
+
+    /// Asks the server that `config` names once whether it would take points, and changes nothing
+    /// there.
+    pub(super) fn probe(config: &Config) -> Result<(), StoreError> {
+        Self::new(config)?.send(&[])
+    }
+
+    fn new(config: &Config) -> Result<Self, StoreError> {
         let unusable = |error: &dyn Error| StoreError::Unavailable {
             reason: chain(error),
         };
@@ -101,7 +113,7 @@ impl Influx {
                     .iter()
                     .map(|policy| ("rp", policy)),
             );
-        let influx = Arc::new(Self {
+        Ok(Self {
             name: base.to_owned(),
             http,
             write_url,
@@ -112,9 +124,7 @@ impl Influx {
                 .then(|| config.influx_database.clone()),
             presence: Mutex::default(),
             came: Condvar::new(),
-        });
-        influx.watch(Duration::ZERO);
-        Ok(influx)
+        })
     }
 
     /// Writes `lines`, and returns when InfluxDB has acknowledged them all. Blocks, but fails at

@@ -71,6 +71,14 @@ impl<'a> Fields<'a> {
         self.out
     }
 
+    /// Appends `fields` that were made apart, with commas between them.
+    pub(super) fn append(&mut self, fields: &[u8]) {
+        if !self.is_empty() && !fields.is_empty() {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(fields);
+    }
+
     /// Appends a string field whose `name` needs no escape.
     pub(super) fn push_string(&mut self, name: &str, value: &str) {
         push_quoted(value, self.begin(name));

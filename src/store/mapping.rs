@@ -41,22 +41,8 @@ impl Mapping {
     /// # Errors
     /// [`MappingError`] says what is wrong with the name of the measurement.
     pub fn new(measurement: &str, keep_payload: KeepPayload) -> Result<Self, MappingError> {
-        if measurement.is_empty() {
-            return Err(MappingError::Empty);
-        }
-        if measurement.len() > MEASUREMENT_LEN_MAX {
-            return Err(MappingError::TooLong(measurement.len()));
-        }
-        // A line that begins with `#` is a comment, and influxd takes `#!~#` in a name for its own.
-        if let Some(c) = measurement
-            .chars()
-            .find(|&c| c.is_control() || c == '\\' || c == '#')
-        {
-            return Err(MappingError::Character(c));
-        }
-        let measurement = measurement.replace(',', r"\,").replace(' ', r"\ ");
         Ok(Self {
-            measurement,
+            measurement: escape_measurement(measurement)?,
             keep_payload,
         })
     }
@@ -89,8 +75,19 @@ impl Mapping {
         out.push(b'\n');
     }
 
+    /// The measurement, escaped.
+    pub(super) fn measurement(&self) -> &str {
+        &self.measurement
+    }
+
+    /// Whether a payload that gives other fields, and cannot be rebuilt from them, stands beside
+    /// them.
+    pub(super) fn keeps_payload(&self) -> bool {
+        self.keep_payload != KeepPayload::Never
+    }
+
     /// Appends the fields of a payload.
-    fn push_payload(&self, payload: &[u8], fields: &mut Fields<'_>) {
+    pub(super) fn push_payload(&self, payload: &[u8], fields: &mut Fields<'_>) {
         let mut is_rebuildable = false;
         if let Some(number) = Number::parse(payload) {
             number.push_to(fields.begin("value"));
@@ -118,6 +115,24 @@ impl Mapping {
             fields.push_string("payload", text);
         }
     }
+}
+
+/// The name of a measurement as it stands in a line.
+pub(super) fn escape_measurement(name: &str) -> Result<String, MappingError> {
+    if name.is_empty() {
+        return Err(MappingError::Empty);
+    }
+    if name.len() > MEASUREMENT_LEN_MAX {
+        return Err(MappingError::TooLong(name.len()));
+    }
+    // A line that begins with `#` is a comment, and influxd takes `#!~#` in a name for its own.
+    if let Some(c) = name
+        .chars()
+        .find(|&c| c.is_control() || c == '\\' || c == '#')
+    {
+        return Err(MappingError::Character(c));
+    }
+    Ok(name.replace(',', r"\,").replace(' ', r"\ "))
 }
 
 /// Why a measurement cannot have the name it was given.

@@ -1,7 +1,7 @@
 //! Messages become points in InfluxDB.
 //!
-//! The way of a message through this module: [`Store::write`] takes timestamps from the `clock`, the
-//! [`mapping`] makes lines of line protocol of the payloads, `group_commit` joins the lines of many
+//! The way of a message through this module: [`Store::take_timestamps`] takes its time from the
+//! `clock`, the [`rules`] or the default [`mapping`] make lines of line protocol of it, `group_commit` joins the lines of many
 //! clients into one write, and `safe_keeping` finds a safe place for it: `influx` posts it; where
 //! InfluxDB rejects some of the points, `sift` finds which, and they go to the `rejected`; where
 //! it is away, the whole write goes to the `journal`, from where `replay` brings it later. When
@@ -26,6 +26,7 @@ mod points;
 mod reading;
 mod rejected;
 mod replay;
+pub mod rules;
 mod safe_keeping;
 pub mod series;
 mod sift;
@@ -40,15 +41,16 @@ use crate::state::{State, StateError};
 use clock::Clock;
 use group_commit::GroupCommit;
 use influx::Influx;
-use mapping::{Mapping, MappingError};
+use mapping::MappingError;
 use points::Points;
+use rules::{Message, Refusal, Rules, TopicMapping};
 use safe_keeping::SafeKeeping;
-use series::Series;
+use sift::RejectedLine;
 
 /// Where all messages are stored.
 #[derive(Debug)]
 pub struct Store {
-    mapping: Mapping,
+    rules: Rules,
     clock: Clock,
     writes: GroupCommit<SafeKeeping>,
 }
@@ -59,7 +61,7 @@ impl Store {
     /// # Errors
     /// When the state or a setting cannot be used; not when InfluxDB is away.
     pub fn start(config: &Config, state: &Arc<Mutex<State>>) -> Result<Self, StartError> {
-        let mapping = Mapping::new(&config.measurement, config.keep_payload)?;
+        let rules = Rules::new(config)?;
         let clock = Clock::start(Arc::clone(state))?;
         let influx = Influx::start(config)?;
         let writes = GroupCommit::new(
@@ -68,16 +70,16 @@ impl Store {
             config.influx_batch_points,
         );
         Ok(Self {
-            mapping,
+            rules,
             clock,
             writes,
         })
     }
 
-    /// What every point of a topic begins with. Worth keeping for the topic's next message.
+    /// How messages of `topic` become points. Worth keeping for the topic's next message.
     #[must_use]
-    pub fn series(&self, topic: &str) -> Series {
-        self.mapping.series(topic)
+    pub fn bind(&self, topic: &str) -> TopicMapping {
+        self.rules.bind(topic)
     }
 
     /// Takes `count` timestamps in a row, which nobody else gets, and returns the first:
@@ -87,51 +89,66 @@ impl Store {
         self.clock.take(count)
     }
 
-    /// Stores points in their order, and returns when all are safe: InfluxDB has acknowledged them,
-    /// or they are on our own disk, in the journal while InfluxDB is away or among the rejected
-    /// points. Blocks. `lines` is working space, and only kept by the caller so that it is not
-    /// allocated anew.
+    /// Stores the points of messages in their order, and returns when all are safe: InfluxDB has
+    /// acknowledged them, or they are on our own disk, in the journal while InfluxDB is away or
+    /// among the rejected points, as are those that do not fit their rule. Blocks. `lines` is
+    /// working space, and only kept by the caller so that it is not allocated anew.
     ///
     /// # Errors
     /// When at least one of the points is not safe; the others may be.
     pub fn write<'a>(
         &self,
-        points: impl ExactSizeIterator<Item = Point<'a>>,
+        messages: impl Iterator<Item = (&'a TopicMapping, Message<'a>)>,
         lines: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        let count = points.len();
+        let mut count = 0;
+        let mut refusals = Vec::new();
         let (mut first_ns, mut last_ns) = (i64::MAX, i64::MIN);
         lines.clear();
-        for Point {
-            series,
-            payload,
-            timestamp_ns,
-        } in points
-        {
-            self.mapping
-                .push_point(series, payload, timestamp_ns, lines);
-            first_ns = first_ns.min(timestamp_ns);
-            last_ns = last_ns.max(timestamp_ns);
+        for (topic, message) in messages {
+            count += self
+                .rules
+                .push_points(topic, &message, lines, &mut refusals);
+            first_ns = first_ns.min(message.timestamp_ns);
+            last_ns = last_ns.max(message.timestamp_ns);
         }
-        self.writes.write(&Points {
-            lines,
-            count,
-            first_ns,
-            last_ns,
-        })
+        if count > 0 {
+            self.writes.write(&Points {
+                lines,
+                count,
+                first_ns,
+                last_ns,
+            })?;
+        }
+        // After the others: should those fail, the messages come again, and these with them.
+        if !refusals.is_empty() {
+            let refused: Vec<_> = refusals.iter().map(rejected_line).collect();
+            self.writes.sink().keep_aside(&refused)?;
+        }
+        Ok(())
     }
 }
 
-/// A message to be stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
-    /// What its topic's points begin with.
-    pub series: &'a Series,
-    /// The message's payload.
-    pub payload: &'a [u8],
-    /// One that [`Store::take_timestamps`] gave; the same one if the message is stored again.
-    pub timestamp_ns: i64,
+/// Asks InfluxDB once whether it would take points of this server, and changes nothing there.
+///
+/// # Errors
+/// Why it would not, or that a setting cannot be used.
+pub fn probe(config: &Config) -> Result<(), StoreError> {
+    Influx::probe(config)
 }
+
+/// A point that does not fit its rule, among those that InfluxDB rejects.
+fn rejected_line(refusal: &Refusal) -> RejectedLine<'_> {
+    RejectedLine {
+        line: &refusal.line,
+        status: NOT_SENT,
+        answer: refusal.reason.clone(),
+    }
+}
+
+/// Stands for the HTTP status of points that were never sent to InfluxDB, since they do not fit
+/// their rule.
+const NOT_SENT: u16 = 0;
 
 /// Why the store cannot be started.
 #[derive(Debug)]

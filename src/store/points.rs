@@ -7,9 +7,10 @@ pub(super) struct Points<'a> {
     pub(super) lines: &'a [u8],
     /// How many points.
     pub(super) count: usize,
-    /// The lowest timestamp among them, in nanoseconds since 1970.
+    /// When the first of their messages came, in nanoseconds since 1970. A rule may have given the
+    /// points themselves other timestamps.
     pub(super) first_ns: i64,
-    /// The highest.
+    /// When the last one came.
     pub(super) last_ns: i64,
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::warn;
 
-use super::StoreError;
 use super::points::topic;
 use super::sift::RejectedLine;
+use super::{NOT_SENT, StoreError};
 use crate::lock::lock;
 use crate::state::{NewRejected, State, StateError};
 
@@ -120,8 +120,12 @@ impl Rejected {
             let Some(count) = self.due(reason, count, now) else {
                 continue;
             };
+            let who = match example.status {
+                NOT_SENT => "the rules reject",
+                _ => "InfluxDB rejects",
+            };
             warn!(
-                "[REJECTED] InfluxDB rejects {count} of the points, which are kept aside: \
+                "[REJECTED] {who} {count} of the points, which are kept aside: \
                  topic={:?} status={}: {} (see mqtt-server rejected list)",
                 example.topic.as_deref().unwrap_or_default(),
                 example.status,

@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::points::Points;
 use super::rejected::Rejected;
 use super::replay::Replay;
-use super::sift;
+use super::sift::{self, RejectedLine};
 use crate::config::{Config, WhenInfluxIsAway};
 use crate::state::{State, StateError};
 
@@ -60,6 +60,15 @@ impl SafeKeeping {
             is_journalling: AtomicBool::new(false),
             unstored: AtomicU64::new(0),
         })
+    }
+
+    /// Keeps points among the rejected ones that nobody need ask InfluxDB about. When it returns,
+    /// they survive a power failure.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] when there is no room for them.
+    pub(super) fn keep_aside(&self, lines: &[RejectedLine<'_>]) -> Result<(), StoreError> {
+        self.rejected.keep(lines)
     }
 
     fn while_away(&self, points: &Points<'_>, error: StoreError) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use super::line::{KEY_LEN_MAX, KEY_SEPARATOR, is_escaped_in_names};
 pub(super) const FIELD_NAME_LEN_MAX: usize = 520;
 
 /// The longest series key that leaves room for the name of any field, in bytes as escaped.
-const SERIES_KEY_LEN_MAX: usize = KEY_LEN_MAX - KEY_SEPARATOR.len() - FIELD_NAME_LEN_MAX;
+pub(super) const SERIES_KEY_LEN_MAX: usize = KEY_LEN_MAX - KEY_SEPARATOR.len() - FIELD_NAME_LEN_MAX;
 
 /// Stands at the end of a tag for the rest of a topic, or for a topic that has nothing.
 const CUT: char = '\u{2026}';
@@ -57,7 +57,7 @@ impl Series {
 }
 
 /// Appends `topic` as the value of a tag to a series key, and says whether all of it reads back.
-fn push_tag_value(topic: &str, key: &mut String) -> bool {
+pub(super) fn push_tag_value(topic: &str, key: &mut String) -> bool {
     if topic.is_empty() {
         key.push(CUT);
         return false;

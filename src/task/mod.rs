@@ -1,9 +1,11 @@
 //! What the subcommands do: they show the journal and the rejected points to an operator, beside a
-//! server that may be running on the same data folder.
+//! server that may be running on the same data folder, and try settings and rules.
 
+mod check;
 mod import_file;
 mod journal;
 mod rejected;
+mod try_rule;
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};
@@ -13,19 +15,14 @@ use crate::config::{Config, Task};
 use crate::logging::push_rfc3339;
 use crate::state::{State, StateError};
 
-/// Does `task` with the data folder of `config` and prints what it found to `out`.
+/// Does `task` with `config` and prints what it found to `out`.
 ///
 /// # Errors
-/// When the data folder cannot be read or changed, or has no such point; not when the reader of
+/// When what is to be checked is not in order, or when the data folder cannot be read or changed, or has no such point; not when the reader of
 /// `out` has gone.
 pub fn run(config: &Config, task: &Task, out: &mut impl Write) -> Result<(), TaskError> {
     let mut out = BufWriter::new(out);
-    let done = match State::open_beside(&config.data_dir)? {
-        Some(mut state) => run_on(&mut state, config, task, &mut out),
-        None => Err(TaskError::NoState {
-            folder: config.data_dir.display().to_string(),
-        }),
-    };
+    let done = run_task(config, task, &mut out);
     match done.and_then(|()| Ok(out.flush()?)) {
         // As in `mqtt-server rejected list | head`.
         Err(TaskError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -33,20 +30,23 @@ pub fn run(config: &Config, task: &Task, out: &mut impl Write) -> Result<(), Tas
     }
 }
 
-fn run_on(
-    state: &mut State,
-    config: &Config,
-    task: &Task,
-    out: &mut impl Write,
-) -> Result<(), TaskError> {
+fn run_task(config: &Config, task: &Task, out: &mut impl Write) -> Result<(), TaskError> {
+    let state = || {
+        let state = State::open_beside(&config.data_dir)?;
+        state.ok_or_else(|| TaskError::NoState {
+            folder: config.data_dir.display().to_string(),
+        })
+    };
     match task {
-        Task::JournalStatus => journal::status(state, out),
-        Task::JournalExport => journal::export(state, &config.influx_database, out),
-        Task::RejectedList => rejected::list(state, out),
-        Task::RejectedShow(id) => rejected::show(state, *id, out),
-        Task::RejectedRetry(which) => rejected::retry(state, which, out),
-        Task::RejectedExport => rejected::export(state, &config.influx_database, out),
-        Task::RejectedDrop(which) => rejected::forget(state, which, out),
+        Task::JournalStatus => journal::status(&state()?, out),
+        Task::JournalExport => journal::export(&state()?, &config.influx_database, out),
+        Task::RejectedList => rejected::list(&state()?, out),
+        Task::RejectedShow(id) => rejected::show(&state()?, *id, out),
+        Task::RejectedRetry(which) => rejected::retry(&mut state()?, which, out),
+        Task::RejectedExport => rejected::export(&state()?, &config.influx_database, out),
+        Task::RejectedDrop(which) => rejected::forget(&mut state()?, which, out),
+        Task::TryRule(trial) => try_rule::run(config, trial, out),
+        Task::Check { connect } => check::run(config, *connect, out),
     }
 }
 
@@ -72,6 +72,11 @@ pub enum TaskError {
         /// The number.
         id: i64,
     },
+    /// What was to be checked or tried is not in order.
+    Refused {
+        /// What is wrong with it.
+        what: String,
+    },
     /// The output cannot be written.
     Print(io::Error),
 }
@@ -85,6 +90,7 @@ impl fmt::Display for TaskError {
             ),
             Self::State(error) => error.fmt(f),
             Self::NoSuchPoint { id } => write!(f, "there is no rejected point {id}"),
+            Self::Refused { what } => f.write_str(what),
             Self::Print(error) => write!(f, "cannot print: {error}"),
         }
     }

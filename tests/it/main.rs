@@ -24,6 +24,7 @@ mod mapping;
 mod publish;
 mod rejected;
 mod retain;
+mod rules;
 mod settings;
 mod slow;
 mod store;
