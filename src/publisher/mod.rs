@@ -164,13 +164,15 @@ impl Publisher {
         }
         if let Some(store) = &broker.store {
             let topics = &self.topics;
+            let link = session.and_then(Session::link);
+            let user_name = link.as_ref().and_then(|link| link.principal().user_name());
             let client_id = session.map_or("", |session| session.client_id());
             let stored = messages.iter().map(|message| {
                 let stored = Message {
                     payload: message.payload,
                     retain: message.retain,
                     client_id,
-                    user_name: "",
+                    user_name: user_name.unwrap_or_default(),
                     timestamp_ns: message.timestamp_ns.unwrap_or_default(),
                 };
                 (topics.mapping(message.topic_index), stored)
