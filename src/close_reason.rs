@@ -166,7 +166,9 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected => f.write_str("client disconnected"),
-            Self::DisconnectedWithWill => f.write_str("client disconnected with its will"),
+            Self::DisconnectedWithWill => {
+                f.write_str("client disconnected, and its will stands if it has one")
+            }
             Self::ClosedByPeer => f.write_str("client closed the connection without DISCONNECT"),
             Self::Io(error) => write!(f, "connection failed: {error}"),
             Self::Ended(EndedBy::TakeOver) => {

@@ -159,6 +159,10 @@ impl Access {
                 "anyone who reaches this port may read and write everything: --password-file and \
                  --acl-file end that",
             ),
+            (_, None) if !self.allow_anonymous => Some(
+                "--allow-anonymous false without --password-file: only clients get in whose \
+                 certificate names them (--tls-client-identity)",
+            ),
             (Some(acl), None) if acl.names_users() => Some(
                 "without --password-file any client may call itself by any user name of the \
                  --acl-file",

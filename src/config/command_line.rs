@@ -150,5 +150,5 @@ fn in_one_line(error: &clap::Error) -> String {
                 .trim_start_matches("tip: ")
         })
         .collect();
-    said.join("; ")
+    said.join("; ").replace(":; ", ": ")
 }

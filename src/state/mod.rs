@@ -8,8 +8,9 @@ mod rejected;
 mod sessions;
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,12 +61,20 @@ impl State {
     /// When the folder or the file cannot be made, read or written, another server has it, or a
     /// newer version of this program made it.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
-        fs::create_dir_all(folder).map_err(|error| StateError::Folder {
+        let folder_failed = |error| StateError::Folder {
             folder: folder.to_owned(),
             error,
-        })?;
+        };
+        // Messages are in there, which other users of the machine may have no right to read.
+        let mut folders = DirBuilder::new();
+        folders.recursive(true).mode(0o700);
+        folders.create(folder).map_err(folder_failed)?;
         let lock = take_lock(folder)?;
         let file = folder.join(FILE);
+        let mut private = OpenOptions::new();
+        private.create(true).append(true).mode(0o600);
+        // SQLite gives its other files the permissions of this one.
+        private.open(&file).map_err(folder_failed)?;
         let failed = |error| StateError::open(&file, error);
         let mut database = Connection::open(&file).map_err(failed)?;
         database.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
@@ -301,6 +310,9 @@ impl std::error::Error for StateError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -313,6 +325,23 @@ mod tests {
         state.set_clock_bound(18).unwrap();
         drop(state);
         assert_eq!(State::open(&folder).unwrap().clock_bound().unwrap(), 18);
+    }
+
+    #[test]
+    fn lets_no_other_user_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("state");
+        let mut state = State::open(&folder).unwrap();
+        state.set_clock_bound(1).unwrap();
+        let files = fs::read_dir(&folder)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        for path in files.chain([folder.clone()]) {
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            // The lock file is empty.
+            let is_private = mode & 0o077 == 0 || path.ends_with(LOCK_FILE);
+            assert!(is_private, "{}: {mode:o}", path.display());
+        }
     }
 
     #[test]
