@@ -17,6 +17,7 @@ use crate::broker::{Broker, WhatIsDue};
 use crate::close_reason::EndedBy;
 use crate::config::{Config, Listen, Scheme, StoreKind};
 use crate::connection;
+use crate::limits::{Seat, capacity};
 use crate::net::{Acceptor, Certificates, TlsFileError, TlsFiles};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
@@ -70,6 +71,7 @@ impl Server {
     /// # Errors
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        capacity::prepare(config.max_connections);
         let access = Access::open(&config).map_err(BindError::Access)?;
         let certificates = certificates(&config).map_err(BindError::Tls)?;
         let websocket_path: Arc<str> = config.websocket_path.as_str().into();
@@ -149,6 +151,9 @@ impl Server {
         info!("stopping: got signal {signal}");
         shutdown.stop(|| broker.sessions.links());
         shutdown.await_the_end();
+        if let Some(summary) = broker.limits.bites.summary() {
+            info!("limits were reached: {summary}");
+        }
         match broker.access.refused_publishes() {
             0 => info!("stopped"),
             count => info!("stopped: {count} messages were refused by the access-control file"),
@@ -240,7 +245,13 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
                 if shared.shutdown.is_stopping() {
                     return;
                 }
-                start_client(socket, peer, &listener.acceptor, shared);
+                let limits = &shared.broker.limits;
+                match limits.admission.enter(peer.ip()) {
+                    Ok(seat) => start_client(socket, peer, seat, &listener.acceptor, shared),
+                    // Closed by being dropped: a thread to tell the client why is what it must
+                    // not get.
+                    Err(exceeded) => limits.note(&exceeded, &format!("peer={peer}")),
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -252,7 +263,13 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
     }
 }
 
-fn start_client(socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor, shared: &Arc<Shared>) {
+fn start_client(
+    socket: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    acceptor: &Acceptor,
+    shared: &Arc<Shared>,
+) {
     let acceptor = acceptor.clone();
     let shared = Arc::clone(shared);
     let serve = move || {
@@ -264,6 +281,7 @@ fn start_client(socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor, shared
                 Err(error) => error.log(peer),
             }
         }));
+        drop(seat);
     };
     let thread = thread::Builder::new()
         .name("client".into())

@@ -32,6 +32,7 @@ use log::info;
 
 use crate::auth::Access;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::state::{Change, Restored, State, StateError};
@@ -55,6 +56,8 @@ pub struct Broker {
     pub keeper: Arc<Keeper>,
     /// What is to happen later.
     pub timers: Timers,
+    /// How much of all this one client may take.
+    pub limits: Limits,
     /// The settings, the limits among them.
     pub config: Config,
 }
@@ -90,6 +93,7 @@ impl Broker {
             retained: Retained::default(),
             keeper,
             timers: Timers::default(),
+            limits: Limits::new(&config),
             config,
         };
         if !sessions.is_empty() || !retained.is_empty() {
