@@ -29,6 +29,10 @@ pub struct Pace {
 /// The fewest bytes of a PUBLISH: its fixed header and a topic of one character.
 const PUBLISH_LEN_MIN: usize = 5;
 
+/// Fewer bytes are not worth a read, unless bytes are what is limited: a large packet of a client
+/// that may send few messages would be thousands of reads.
+const READ_LEN_MIN: usize = 256;
+
 impl Pace {
     /// That of a client that connects at `now`.
     #[must_use]
@@ -87,6 +91,7 @@ impl Pace {
             Ok(0) | Err(_) => usize::MAX,
         };
         bytes(self.limits.messages_per_second, PUBLISH_LEN_MIN)
+            .max(READ_LEN_MIN)
             .min(bytes(self.limits.bytes_per_second, 1))
     }
 }
@@ -128,7 +133,9 @@ mod tests {
 
     #[test]
     fn reads_about_a_second_at_a_time() {
-        assert_eq!(pace(10, 0).0.read_len_max(), 50);
+        assert_eq!(pace(1_000, 0).0.read_len_max(), 5_000);
+        assert_eq!(pace(10, 0).0.read_len_max(), READ_LEN_MIN);
+        assert_eq!(pace(0, 10).0.read_len_max(), 10);
         assert_eq!(pace(1_000, 300).0.read_len_max(), 300);
     }
 }

@@ -73,7 +73,10 @@ impl ReadBuffer {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let left = self.end - self.start;
-        self.bytes.copy_within(self.start..self.end, 0);
+        if self.start > 0 {
+            // Not for each piece of a large packet that comes in small ones.
+            self.bytes.copy_within(self.start..self.end, 0);
+        }
         (self.start, self.end) = (0, left);
         if left == self.bytes.len() {
             self.bytes.resize(self.bytes.len() * 2, 0);

@@ -109,19 +109,21 @@ fn refuses_connects_above_the_rate() {
 /// Messages above the rate come later, and all of them.
 #[test]
 fn holds_back_a_client_above_its_message_rate() {
-    const COUNT: usize = 40;
-    let broker = broker_with(&["--max-message-rate", "20"]);
+    const COUNT: usize = 100;
+    let broker = broker_with(&["--max-message-rate", "50"]);
+    // So long that few of them come with one read.
+    let payload = |number| format!("{number:060}");
     let mut subscriber = broker.connect("subscriber");
     subscriber.subscribe("a");
     let mut fast = broker.connect("fast");
     let start = Instant::now();
     for number in 0..COUNT {
-        fast.publish("a", number.to_string());
+        fast.publish("a", payload(number));
     }
     for number in 0..COUNT {
-        subscriber.expect_publish("a", number.to_string());
+        subscriber.expect_publish("a", payload(number));
     }
-    // The first 20 at once, the others within a second, the last of them unpaid for.
+    // The first 50 at once, the others within a second; but those of the last read at its start.
     let took = start.elapsed();
     assert!(took > Duration::from_millis(500), "{took:?}");
     broker.wait_for_log("--max-message-rate is reached: 1 times a client was held back");
@@ -141,7 +143,7 @@ fn holds_back_a_client_above_its_byte_rate() {
     client.publish("a", &large);
     client.expect_publish("a", &large);
     let took = start.elapsed();
-    assert!(took > Duration::from_millis(1_500), "{took:?}");
+    assert!(took > Duration::from_secs(1), "{took:?}");
     broker.wait_for_log("--max-byte-rate is reached");
 }
 
