@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::{Level, log};
 
 use crate::codec::{DecodeError, ReasonCode};
+use crate::limits::Exceeded;
 use crate::publisher::PublishError;
 use crate::state::StateError;
 use crate::store::StoreError;
@@ -44,6 +45,9 @@ pub enum CloseReason {
         /// For the log: what was wrong.
         what: String,
     },
+    /// It would be one too many, or came too fast. That is counted and logged elsewhere, for all
+    /// that are refused together.
+    OverLimit(Exceeded),
     /// What the client sent could not be stored, or not kept on disk. It is not acknowledged.
     NotSafe(PublishError),
     /// Its thread panicked, which is our fault.
@@ -91,6 +95,7 @@ impl CloseReason {
             Self::KeepAliveExpired { .. } => ReasonCode::KeepAliveTimeout,
             Self::Decode(error) => error.reason_code(),
             Self::Refused { code, .. } => *code,
+            Self::OverLimit(exceeded) => exceeded.reason_code(),
             Self::NotSafe(error) => not_safe_code(error),
             Self::Panicked => ReasonCode::UnspecifiedError,
         })
@@ -108,6 +113,7 @@ impl CloseReason {
             | Self::ConnectTimeout { .. }
             | Self::KeepAliveExpired { .. }
             | Self::Panicked => log!(Level::Error, "{who}: {self}"),
+            Self::OverLimit(_) => log!(Level::Debug, "{who}: {self}"),
             // The client broke the rules of TLS or WebSocket.
             Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 log!(Level::Error, "{who}: {self}");
@@ -141,6 +147,12 @@ pub fn not_safe_code(error: &PublishError) -> ReasonCode {
 impl From<DecodeError> for CloseReason {
     fn from(error: DecodeError) -> Self {
         Self::Decode(error)
+    }
+}
+
+impl From<Exceeded> for CloseReason {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::OverLimit(exceeded)
     }
 }
 
@@ -186,6 +198,7 @@ impl fmt::Display for CloseReason {
             Self::ConnectTimeout { after } => write!(f, "sent no CONNECT within {after:?}"),
             Self::Decode(error) => write!(f, "{error}"),
             Self::Refused { what, .. } => f.write_str(what),
+            Self::OverLimit(exceeded) => write!(f, "CONNECT: {exceeded}"),
             Self::NotSafe(error) => write!(f, "closed, as what it sent {error}"),
             Self::Panicked => f.write_str("its thread panicked, see the message above"),
         }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled, warn};
@@ -14,6 +15,7 @@ use crate::broker::{Broker, Leaving, Link, Publication, Session, WhatIsDue};
 use crate::close_reason::{CloseReason, EndedBy};
 use crate::codec::{AckType, Disconnect, PacketId, ProtocolVersion, ReasonCode, next_frame};
 use crate::handlers::{self, PendingAck};
+use crate::limits::{Pace, UserSeat};
 use crate::net::{ReadBuffer, Stream};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
@@ -43,6 +45,10 @@ pub(crate) struct Connection<'b> {
     pub(crate) answers: Vec<u8>,
     /// What must be on disk before the answers are sent.
     pub(crate) changes: Vec<Change>,
+    /// How fast it sends.
+    pub(crate) pace: Pace,
+    /// Its place among the clients of its user, where those are counted.
+    pub(crate) user_seat: Option<UserSeat>,
     /// How many messages the last batch had: the next one is likely to be alike.
     batch_len: usize,
 }
@@ -135,6 +141,8 @@ impl<'b> Connection<'b> {
             acks: Vec::new(),
             answers: Vec::new(),
             changes: Vec::new(),
+            pace: Pace::new(broker.limits.pace, Instant::now()),
+            user_seat: None,
             batch_len: 0,
         }
     }
@@ -155,6 +163,7 @@ impl<'b> Connection<'b> {
         if let Err(error) = stream.set_read_timeout(self.patience) {
             return error.into();
         }
+        input.limit_reads(self.pace.read_len_max());
         let mut last_packet = Instant::now();
         let mut timeout_is_shorter = false;
         loop {
@@ -184,12 +193,35 @@ impl<'b> Connection<'b> {
                     }
                 }
             }
+            // We did not read; that the client sent nothing nobody can say.
+            last_packet += self.keep_pace();
             match input.fill(stream) {
                 Ok(0) => return self.why_it_ended(CloseReason::ClosedByPeer),
-                Ok(_) => {}
+                Ok(count) => self.pace.note_bytes(count),
                 Err(error) if is_timeout(&error) => return self.keep_alive_expired(),
                 Err(error) => return self.why_it_ended(error.into()),
             }
+        }
+    }
+
+    /// Waits while the client has sent faster than it may, so that it fills its own socket and not
+    /// our memory. Returns for how long.
+    fn keep_pace(&mut self) -> Duration {
+        if !self.pace.is_limited() {
+            return Duration::ZERO;
+        }
+        let start = Instant::now();
+        let Some((limit, owed)) = self.pace.owed(start) else {
+            return Duration::ZERO;
+        };
+        self.broker.limits.bites.note(limit, self.name());
+        loop {
+            let waited = start.elapsed();
+            let is_over = self.link.ended_by().is_some() || self.link.outbox().is_closed();
+            if is_over || waited >= owed {
+                return waited;
+            }
+            thread::sleep((owed - waited).min(PAUSE_MAX));
         }
     }
 
@@ -409,6 +441,9 @@ impl<'b> Connection<'b> {
         }
     }
 }
+
+/// How long a client that is held back goes without a look whether another thread has ended it.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// How long a client may take to read what waits for it when the server stops.
 const FLUSH_AT_STOP: Duration = Duration::from_secs(2);

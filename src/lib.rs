@@ -81,6 +81,7 @@ pub mod codec;
 pub mod config;
 mod connection;
 mod handlers;
+pub mod limits;
 mod lock;
 pub mod logging;
 pub mod message;

@@ -17,6 +17,7 @@ use crate::broker::{Broker, WhatIsDue};
 use crate::close_reason::EndedBy;
 use crate::config::{Config, Listen, Scheme, StoreKind};
 use crate::connection;
+use crate::limits::{Seat, capacity};
 use crate::net::{Acceptor, Certificates, TlsFileError, TlsFiles};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
@@ -73,6 +74,7 @@ impl Server {
     /// # Errors
     /// When that cannot be done; the error says which setting to look at.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        capacity::prepare(config.max_connections);
         let access = Access::open(&config).map_err(BindError::Access)?;
         let certificates = certificates(&config).map_err(BindError::Tls)?;
         let websocket_path: Arc<str> = config.websocket_path.as_str().into();
@@ -160,6 +162,9 @@ impl Server {
         shutdown.await_the_end();
         if let Err(error) = broker.keeper.keep(None) {
             error!("the last changes of sessions are not on disk: {error}");
+        }
+        if let Some(summary) = broker.limits.bites.summary() {
+            info!("limits were reached: {summary}");
         }
         match broker.access.refused_publishes() {
             0 => info!("stopped"),
@@ -255,7 +260,13 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
                 if shared.shutdown.is_stopping() {
                     return;
                 }
-                start_client(socket, peer, &listener.acceptor, shared);
+                let limits = &shared.broker.limits;
+                match limits.admission.enter(peer.ip()) {
+                    Ok(seat) => start_client(socket, peer, seat, &listener.acceptor, shared),
+                    // Closed by being dropped: a thread to tell the client why is what it must
+                    // not get.
+                    Err(exceeded) => limits.note(&exceeded, &format!("peer={peer}")),
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -267,7 +278,13 @@ fn accept(listener: &Listener, shared: &Arc<Shared>) {
     }
 }
 
-fn start_client(socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor, shared: &Arc<Shared>) {
+fn start_client(
+    socket: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    acceptor: &Acceptor,
+    shared: &Arc<Shared>,
+) {
     let acceptor = acceptor.clone();
     let shared = Arc::clone(shared);
     let serve = move || {
@@ -279,6 +296,7 @@ fn start_client(socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor, shared
                 Err(error) => error.log(peer),
             }
         }));
+        drop(seat);
     };
     let thread = thread::Builder::new()
         .name("client".into())

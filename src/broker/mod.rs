@@ -34,6 +34,7 @@ use log::info;
 
 use crate::auth::Access;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::state::{Change, Restored, State, StateError};
@@ -57,6 +58,8 @@ pub struct Broker {
     pub keeper: Arc<Keeper>,
     /// What is to happen later.
     pub timers: Timers,
+    /// How much of all this one client may take.
+    pub limits: Limits,
     /// The settings, the limits among them.
     pub config: Config,
 }
@@ -92,6 +95,7 @@ impl Broker {
             retained: Retained::default(),
             keeper,
             timers: Timers::default(),
+            limits: Limits::new(&config),
             config,
         };
         if !sessions.is_empty() || !retained.is_empty() {

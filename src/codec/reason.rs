@@ -117,7 +117,11 @@ impl ReasonCode {
             Self::Success => Some(0x00),
             Self::UnsupportedProtocolVersion => Some(0x01),
             Self::ClientIdentifierNotValid => Some(0x02),
-            Self::ServerUnavailable | Self::ServerBusy | Self::ServerShuttingDown => Some(0x03),
+            Self::ServerUnavailable
+            | Self::ServerBusy
+            | Self::ServerShuttingDown
+            | Self::QuotaExceeded
+            | Self::ConnectionRateExceeded => Some(0x03),
             Self::BadUserNameOrPassword => Some(0x04),
             Self::NotAuthorized | Self::Banned | Self::BadAuthenticationMethod => Some(0x05),
             _ => None,
@@ -256,6 +260,8 @@ mod tests {
             (ReasonCode::UnsupportedProtocolVersion, Some(1)),
             (ReasonCode::ClientIdentifierNotValid, Some(2)),
             (ReasonCode::ServerUnavailable, Some(3)),
+            (ReasonCode::QuotaExceeded, Some(3)),
+            (ReasonCode::ConnectionRateExceeded, Some(3)),
             (ReasonCode::BadUserNameOrPassword, Some(4)),
             (ReasonCode::NotAuthorized, Some(5)),
             (ReasonCode::MalformedPacket, None),

@@ -156,6 +156,14 @@ pub struct Config {
     /// Most bytes of rejected points that are kept, up to 16 TiB.
     pub rejected_max_size: usize,
 
+    /// Most connections in all, up to 1,000,000; 0 is as many as the system allows.
+    pub max_connections: usize,
+    /// Most connections of one address, up to 1,000,000; 0 is no limit.
+    pub max_connections_per_address: usize,
+    /// Most clients of one user name, up to 1,000,000; 0 is no limit.
+    pub max_connections_per_user: usize,
+    /// Most CONNECTs per second of one address, up to 1,000,000; 0 is no limit.
+    pub max_connect_rate: u32,
     /// Largest packet taken from a client, in bytes with its fixed header, 2 to 268,435,460.
     pub max_packet_size: usize,
     /// Longest topic name or filter, in bytes, 1 to 65,535.
@@ -168,6 +176,10 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Longest keep-alive of a client, in seconds; 0 is as the client wishes.
     pub max_keep_alive: u16,
+    /// Most messages per second of one client, up to 1,000,000,000; 0 is no limit.
+    pub max_message_rate: u32,
+    /// Most bytes per second of one client, up to 1 GiB; 0 is no limit.
+    pub max_byte_rate: u32,
     /// Most messages of QoS 1 and 2 of one client that are not acknowledged, 1 to 65,535.
     pub max_inflight: u16,
     /// Most bytes that wait to be sent to one client, 1 KiB to 1 GiB.
@@ -289,12 +301,18 @@ impl Config {
             journal_max_size: 0,
             journal_disk_reserve: 0,
             rejected_max_size: 0,
+            max_connections: 0,
+            max_connections_per_address: 0,
+            max_connections_per_user: 0,
+            max_connect_rate: 0,
             max_packet_size: 0,
             max_topic_length: 0,
             max_topic_levels: 0,
             max_subscriptions: 0,
             connect_timeout: Duration::ZERO,
             max_keep_alive: 0,
+            max_message_rate: 0,
+            max_byte_rate: 0,
             max_inflight: 0,
             max_queued_bytes: 0,
             max_queued_messages: 0,

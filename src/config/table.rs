@@ -571,6 +571,68 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "max-connections",
+        group: CROWD,
+        value_name: "COUNT",
+        default: DefaultValue::Text("0"),
+        unit: "connections, 0 to 1000000; 0 is as many as the system allows",
+        help: "Most connections in all. One that is too many is closed at once, unanswered. The \
+               default leaves it to the limits of the system, which this server raises as far as \
+               it may (open files); at start it warns where they do not allow what is set here",
+        apply: |config, value| {
+            config.max_connections = value::count(value, &(0..=1_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-connections-per-address",
+        group: CROWD,
+        value_name: "COUNT",
+        default: DefaultValue::Text("0"),
+        unit: "connections, 0 to 1000000; 0 is no limit",
+        help: "Most connections of one address. One that is too many is closed at once, unanswered. \
+               A /64 network of IPv6 counts as one address, since every household has one. Off, \
+               as all the devices behind a router share its address",
+        apply: |config, value| {
+            config.max_connections_per_address = value::count(value, &(0..=1_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-connections-per-user",
+        group: CROWD,
+        value_name: "COUNT",
+        default: DefaultValue::Text("0"),
+        unit: "clients, 0 to 1000000; 0 is no limit",
+        help: "Most clients with one user name that are connected at a time. One that is too many is \
+               refused (reason code 0x97). A client that comes back before its broken connection \
+               has ended counts once. Off, as many devices may share a user; anonymous clients \
+               are not counted",
+        apply: |config, value| {
+            config.max_connections_per_user = value::count(value, &(0..=1_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-connect-rate",
+        group: CROWD,
+        value_name: "COUNT",
+        default: DefaultValue::Text("0"),
+        unit: "CONNECTs per second, 0 to 1000000; 0 is no limit",
+        help: "Most CONNECTs per second from one address. Those beyond are refused (reason code \
+               0x9F) before their passwords are checked, which is what costs. As many may come at \
+               once as in a second. Off, as all the devices behind a router come back together \
+               after a power failure",
+        apply: |config, value| {
+            config.max_connect_rate = value::count(value, &(0..=1_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "max-packet-size",
         group: LIMITS,
         value_name: "SIZE",
@@ -651,6 +713,35 @@ pub(super) const SETTINGS: &[Setting] = &[
                since a client of MQTT 3.1.1 cannot be told of another one",
         apply: |config, value| {
             config.max_keep_alive = value::count(value, &(0..=u16::MAX))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-message-rate",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: DefaultValue::Text("0"),
+        unit: "messages per second, 0 to 1000000000; 0 is no limit",
+        help: "Most messages per second that a client may publish. One that sends more is not read \
+               for so long: it is slowed down, and nothing is lost. As many may come at once as in \
+               a second. Off, as a fast client does not hold up the others",
+        apply: |config, value| {
+            config.max_message_rate = value::count(value, &(0..=1_000_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-byte-rate",
+        group: LIMITS,
+        value_name: "SIZE",
+        default: DefaultValue::Text("0"),
+        unit: "bytes per second, or with a suffix k, M, G; 0 to 1G; 0 is no limit",
+        help: "Most bytes per second that a client may send. It works like --max-message-rate, and \
+               both may be set",
+        apply: |config, value| {
+            config.max_byte_rate = value::rate(value)?;
             Ok(())
         },
         ..Setting::ROW
@@ -751,6 +842,7 @@ const TLS: Option<&str> = Some("TLS, for listeners with mqtts:// or wss://");
 const ACCESS: Option<&str> = Some("Who may do what");
 const INFLUXDB: Option<&str> = Some("InfluxDB");
 const STORED: Option<&str> = Some("What is stored");
+const CROWD: Option<&str> = Some("Limits on who connects");
 const LIMITS: Option<&str> = Some("Limits, each for one client");
 const LOG: Option<&str> = Some("Log");
 

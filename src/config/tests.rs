@@ -106,12 +106,18 @@ fn has_these_defaults() {
         journal_max_size: 1 << 30,
         journal_disk_reserve: 256 << 20,
         rejected_max_size: 64 << 20,
+        max_connections: 0,
+        max_connections_per_address: 0,
+        max_connections_per_user: 0,
+        max_connect_rate: 0,
         max_packet_size: 8 << 20,
         max_topic_length: 65_535,
         max_topic_levels: 128,
         max_subscriptions: 10_000,
         connect_timeout: Duration::from_secs(10),
         max_keep_alive: 0,
+        max_message_rate: 0,
+        max_byte_rate: 0,
         max_inflight: 1_000,
         max_queued_bytes: 16 << 20,
         max_queued_messages: 100_000,
@@ -160,12 +166,18 @@ fn sets_every_field_from_the_file() {
         journal-max-size = "2M"
         journal-disk-reserve = 0
         rejected-max-size = 5
+        max-connections = 11
+        max-connections-per-address = 12
+        max-connections-per-user = 13
+        max-connect-rate = 14
         max-packet-size = "1M"
         max-topic-length = 100
         max-topic-levels = "20"
         max-subscriptions = 7
         connect-timeout = 5
         max-keep-alive = 60
+        max-message-rate = 15
+        max-byte-rate = "16k"
         max-inflight = 20
         max-queued-bytes = "2k"
         max-queued-messages = 3
@@ -213,12 +225,18 @@ fn sets_every_field_from_the_file() {
         journal_max_size: 2 << 20,
         journal_disk_reserve: 0,
         rejected_max_size: 5,
+        max_connections: 11,
+        max_connections_per_address: 12,
+        max_connections_per_user: 13,
+        max_connect_rate: 14,
         max_packet_size: 1 << 20,
         max_topic_length: 100,
         max_topic_levels: 20,
         max_subscriptions: 7,
         connect_timeout: Duration::from_secs(5),
         max_keep_alive: 60,
+        max_message_rate: 15,
+        max_byte_rate: 16 << 10,
         max_inflight: 20,
         max_queued_bytes: 2048,
         max_queued_messages: 3,

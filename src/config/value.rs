@@ -52,6 +52,12 @@ pub(super) fn size(value: &str, range: &RangeInclusive<usize>) -> Result<usize, 
         .ok_or_else(|| format!("expected from {} to {} bytes", range.start(), range.end()))
 }
 
+/// A number of bytes per second, at most 1 GiB; 0 is no limit.
+pub(super) fn rate(value: &str) -> Result<u32, Refusal> {
+    let bytes = size(value, &(0..=1 << 30))?;
+    u32::try_from(bytes).map_err(|error| error.to_string())
+}
+
 /// A time span within `range`: `500ms`, `10s`, `5m`, `1h`, or a plain number of seconds.
 pub(super) fn duration(value: &str, range: &RangeInclusive<Duration>) -> Result<Duration, Refusal> {
     let (digits, unit_ms) = if let Some(digits) = value.strip_suffix("ms") {

@@ -41,6 +41,10 @@ pub(crate) fn on_connect<'b>(
     let len = frame.bytes.len();
     let connect = Connect::decode(&frame).map_err(CloseReason::Decode);
     let admitted = connect.and_then(|connect| {
+        broker
+            .limits
+            .admission
+            .note_connect(peer.ip(), Instant::now())?;
         check(&connect, broker)?;
         let credential = match stream.identity() {
             Some(name) => Credential::certified(name),
@@ -55,6 +59,9 @@ pub(crate) fn on_connect<'b>(
             Ok(connection)
         }
         Err(reason) => {
+            if let CloseReason::OverLimit(exceeded) = &reason {
+                broker.limits.note(exceeded, &format!("peer={peer}"));
+            }
             refuse(&stream, &frame, &reason);
             Err(reason)
         }
@@ -195,12 +202,18 @@ fn accept<'b>(
         return Err(reason);
     }
 
-    let outbox = Outbox::new(
-        format!("client={client_id:?} peer={peer}"),
-        stream,
-        outbox_limits(broker),
-    );
+    let name = format!("client={client_id:?} peer={peer}");
     let principal = Principal::new(credential, client_id.into());
+    let seat = match broker.limits.users.enter(principal.user_name(), client_id) {
+        Ok(seat) => seat,
+        Err(exceeded) => {
+            broker.limits.note(&exceeded, &name);
+            let reason = exceeded.into();
+            refuse(&stream, frame, &reason);
+            return Err(reason);
+        }
+    };
+    let outbox = Outbox::new(name, stream, outbox_limits(broker));
     let link = Link::new(Arc::new(outbox), terms(connect), principal, &broker.access);
     let expiry = match (connect.version, connect.clean_start) {
         (ProtocolVersion::V5, _) => {
@@ -223,6 +236,7 @@ fn accept<'b>(
     let session = open_session(client_id, connect.clean_start, broker, &link, connack, kept)?;
 
     let mut connection = Connection::new(broker, session, link);
+    connection.user_seat = seat;
     connection.patience = (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2);
     connection.expiry = expiry;
     connection.will = will;

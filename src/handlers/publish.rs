@@ -23,6 +23,7 @@ impl Connection<'_> {
         place: Range<usize>,
         messages: &mut Vec<Publication<'a>>,
     ) -> Result<(), CloseReason> {
+        self.pace.note_message();
         let alias = self.resolve_alias(publish)?;
         let topic = alias.as_deref().unwrap_or(publish.topic);
         let refused = |code, what: String| CloseReason::Refused {

@@ -29,17 +29,32 @@ impl Connection<'_> {
     pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>) -> Result<(), CloseReason> {
         let mut reason_codes = Vec::with_capacity(subscribe.filters.len());
         let mut with_retained = Vec::new();
+        let mut refused = 0;
+        let mut last_refusal = String::new();
         for filter in subscribe.filters {
-            let outcome = self.subscribe(&filter, subscribe.subscription_identifier);
-            reason_codes.push(match outcome {
-                Ok(_) => granted(filter.qos),
-                Err(code) => code,
-            });
-            if outcome.is_ok_and(|is_new| sends_retained(&filter, is_new)) {
-                // Looked for before SUBACK: what is published after it comes as any other message.
-                let retained = self.broker.retained.matching(filter.filter.as_str());
-                with_retained.push((filter.qos, retained));
+            match self.subscribe(&filter, subscribe.subscription_identifier) {
+                Ok(is_new) => {
+                    reason_codes.push(granted(filter.qos));
+                    if sends_retained(&filter, is_new) {
+                        // Looked for before SUBACK: what is published after it comes as any other
+                        // message.
+                        let retained = self.broker.retained.matching(filter.filter.as_str());
+                        with_retained.push((filter.qos, retained));
+                    }
+                }
+                Err((code, what)) => {
+                    reason_codes.push(code);
+                    refused += 1;
+                    last_refusal = what;
+                }
             }
+        }
+        if refused > 0 {
+            // One line for all: a packet has room for a million filters.
+            warn!(
+                "{}: {refused} subscriptions refused, the last: {last_refusal}",
+                self.name()
+            );
         }
         let answer = SubAck {
             packet_id: subscribe.packet_id,
@@ -61,14 +76,10 @@ impl Connection<'_> {
         &mut self,
         filter: &SubscribeFilter<'_>,
         identifier: Option<u32>,
-    ) -> Result<bool, ReasonCode> {
+    ) -> Result<bool, (ReasonCode, String)> {
         let config = &self.broker.config;
-        let refused = |code, what: &str| {
-            warn!("{}: subscription refused: {what}", self.name());
-            code
-        };
         if let Err(what) = check_limits(filter.full, config) {
-            return Err(refused(ReasonCode::TopicFilterInvalid, &what));
+            return Err((ReasonCode::TopicFilterInvalid, what));
         }
         let Some(is_new) = self
             .session
@@ -78,7 +89,7 @@ impl Connection<'_> {
                 "more subscriptions than max-subscriptions {}",
                 config.max_subscriptions
             );
-            return Err(refused(ReasonCode::QuotaExceeded, &what));
+            return Err((ReasonCode::QuotaExceeded, what));
         };
         let subscription = Subscription {
             session: Arc::clone(&self.session),

@@ -14,6 +14,7 @@ pub struct ReadBuffer {
     end: usize,
     /// The last read filled all the room there was: more is waiting.
     filled: bool,
+    read_len_max: usize,
 }
 
 /// Room for a CONNECT, or for some small packets.
@@ -32,7 +33,13 @@ impl ReadBuffer {
             start: 0,
             end: 0,
             filled: false,
+            read_len_max: usize::MAX,
         }
+    }
+
+    /// From now on reads at most `len` bytes at a time; not 0.
+    pub fn limit_reads(&mut self, len: usize) {
+        self.read_len_max = len.max(1);
     }
 
     /// What was read and not consumed.
@@ -66,16 +73,19 @@ impl ReadBuffer {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let left = self.end - self.start;
-        self.bytes.copy_within(self.start..self.end, 0);
+        if self.start > 0 {
+            // Not for each piece of a large packet that comes in small ones.
+            self.bytes.copy_within(self.start..self.end, 0);
+        }
         (self.start, self.end) = (0, left);
         if left == self.bytes.len() {
             self.bytes.resize(self.bytes.len() * 2, 0);
-        } else if self.filled && self.bytes.len() < BATCH_LEN_MAX {
+        } else if self.filled && self.bytes.len() < BATCH_LEN_MAX.min(self.read_len_max) {
             self.bytes
                 .resize((self.bytes.len() * 4).min(BATCH_LEN_MAX), 0);
         }
-        let room = &mut self.bytes[left..];
-        let room_len = room.len();
+        let room_len = (self.bytes.len() - left).min(self.read_len_max);
+        let room = &mut self.bytes[left..left + room_len];
         let count = read(room)?;
         self.end += count;
         self.filled = count == room_len;

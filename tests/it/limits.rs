@@ -89,7 +89,7 @@ fn bounds_the_queue_of_a_client_in_messages() {
 /// EMFILE: those who are in are served, and those who wait are let in when others leave.
 #[test]
 fn goes_on_when_files_run_out() {
-    let broker = BrokerCommand::with_open_files_max(40).start();
+    let broker = BrokerCommand::with_open_files_max("40").start();
     let mut early = broker.connect("early");
     early.subscribe("a");
     let crowd: Vec<Wire> = (0..60).map(|_| broker.open()).collect();

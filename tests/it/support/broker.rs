@@ -219,8 +219,9 @@ impl BrokerCommand {
         Self::run_by(Command::new(env!("CARGO_BIN_EXE_mqtt-server")))
     }
 
-    /// Like [`BrokerCommand::without_store`], with so many open files at most.
-    pub(crate) fn with_open_files_max(count: u32) -> Self {
+    /// Like [`BrokerCommand::without_store`], with so many open files at most: a number, or the
+    /// soft limit, a colon and the hard one.
+    pub(crate) fn with_open_files_max(count: &str) -> Self {
         let mut command = Command::new("prlimit");
         command
             .arg(format!("--nofile={count}"))
