@@ -11,6 +11,10 @@
 //! - that is large: the request costs little beside its points;
 //! - of a client that has just written. Who sends the next message when the last one is
 //!   acknowledged, or sends without a pause, would be slowed down by every wait.
+//!
+//! Measured with 1,000 publishers of a message a second, on two cores: 30 µs of influxd's CPU for a
+//! point, against 300 without the wait and 370 with one write per message; the median latency of
+//! these publishers' messages is 17 ms with it and 0.5 ms without.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
