@@ -1,11 +1,12 @@
 //! Messages become points in InfluxDB.
 //!
 //! The way of a message through this module: [`Store::take_timestamps`] takes its time from the
-//! `clock`, the [`rules`] or the default [`mapping`] make lines of line protocol of it, `group_commit` joins the lines of many
-//! clients into one write, and `safe_keeping` finds a safe place for it: `influx` posts it; where
-//! InfluxDB rejects some of the points, `sift` finds which, and they go to the `rejected`; where
-//! it is away, the whole write goes to the `journal`, from where `replay` brings it later. When
-//! `Store::write` returns, all points are in one of these places, or the error says why not.
+//! `clock`, the [`rules`] or the default [`mapping`] make lines of line protocol of it,
+//! `group_commit` joins the lines of many clients into one write, at the `pace` in which they come,
+//! and `safe_keeping` finds a safe place for it: `influx` posts it; where InfluxDB rejects some of
+//! the points, `sift` finds which, and they go to the `rejected`; where it is away, the whole write
+//! goes to the `journal`, from where `replay` brings it later. When `Store::write` returns, all
+//! points are in one of these places, or the error says why not.
 //!
 //! Lock order: the state file, then the room of the rejected points.
 //!
@@ -21,6 +22,7 @@ mod json;
 mod line;
 pub mod mapping;
 mod number;
+mod pace;
 mod points;
 #[cfg(test)]
 mod reading;

@@ -137,7 +137,6 @@ fn warns_when_anyone_may_do_anything() {
     let files = AccessFiles::new().user("bob", "b");
     for quiet in [
         bare().args(&["--listen", "127.0.0.1:0"]),
-        open().args(&["--allow-anonymous", "false"]),
         open().args(&["--password-file", &files.passwords()]),
         open().args(&["--acl-file", &files.acl()]),
     ] {
@@ -147,6 +146,12 @@ fn warns_when_anyone_may_do_anything() {
         broker.wait_for_log("read again");
         assert_eq!(broker.log_count("[WARN]"), 0, "{}", broker.log());
     }
+    // The opposite is worth a word too.
+    let nobody = open().args(&["--allow-anonymous", "false"]).start();
+    nobody.wait_for_log(
+        "[WARN] --allow-anonymous false without --password-file: only clients get in",
+    );
+    assert_eq!(nobody.log_count(WARNING), 0, "{}", nobody.log());
 }
 
 #[test]
