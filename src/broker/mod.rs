@@ -20,9 +20,7 @@ pub use keeper::Keeper;
 pub use link::{Link, Terms};
 pub use outbox::{Outbox, OutboxLimits};
 pub use retained::Retained;
-pub use session::{
-    Attached, Detached, Held, Leaving, QueueLimits, Receipt, Session, SessionNumber,
-};
+pub use session::{Attached, Detached, Held, Leaving, QueueLimits, Session, SessionNumber};
 pub use sessions::{Opened, Sessions};
 pub use subscriptions::{Matching, Own, Receiver, Share, Subscription, Subscriptions};
 pub use timers::{Due, Timers, WhatIsDue};

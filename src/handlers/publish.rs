@@ -7,10 +7,11 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::PendingAck;
-use crate::broker::{Publication, Receipt};
+use crate::broker::Publication;
 use crate::close_reason::CloseReason;
 use crate::codec::{AckType, PacketId, PayloadFormat, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::connection::{Connection, SessionExpiry};
+use crate::session::Receipt;
 
 /// The highest topic alias that a client may use [MQTT-3.2.2-18]. Each is a topic that is kept.
 pub(super) const TOPIC_ALIAS_MAX: u16 = 64;

@@ -3,7 +3,9 @@
 //! No I/O, no clock, no lock: the caller has those.
 
 mod aliases;
+mod inbound;
 mod outbound;
 
 pub use aliases::{Alias, TopicAliases};
+pub use inbound::{Inbound, Receipt};
 pub use outbound::{Delivery, Outbound, ToSend, Unexpected};
