@@ -103,7 +103,7 @@ fn retained(count: usize) {
         let topic = format!("site/{}/device{}/state", number / 100, number % 100);
         let properties = PublishProperties::default();
         let message = Message::new(topic.into(), b"on", QoS::AtMostOnce, true, &properties);
-        retained.set(Arc::new(message), || {});
+        retained.set(&Arc::new(message), count, || {});
     }
     for filter in [
         "site/7/device7/state",

@@ -32,7 +32,7 @@ use log::info;
 
 use crate::auth::Access;
 use crate::config::Config;
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::lock::lock;
 use crate::message::Message;
 use crate::state::{Change, Restored, State, StateError};
@@ -105,7 +105,7 @@ impl Broker {
         }
         retained
             .into_iter()
-            .for_each(|message| broker.retained.set(Arc::new(message), || {}));
+            .for_each(|message| _ = broker.retained.set(&Arc::new(message), usize::MAX, || {}));
         sessions
             .into_iter()
             .for_each(|session| broker.restore(session));
@@ -174,9 +174,12 @@ impl Broker {
     /// Keeps a retained message, and notes that for the disk. Who must know it there waits for the
     /// keeper.
     pub fn retain(&self, message: &Arc<Message>) {
-        self.retained.set(Arc::clone(message), || {
-            self.keeper.note([Change::Retain(Arc::clone(message))]);
-        });
+        let note = || self.keeper.note([Change::Retain(Arc::clone(message))]);
+        let max = self.config.max_retained;
+        if !self.retained.set(message, max, note) {
+            let what = format!("topic {:?}", message.topic);
+            self.limits.bites.note(Limit::Retained, &what);
+        }
     }
 
     /// Ends a session for good, and takes it out of everything. Returns its will, if one was still

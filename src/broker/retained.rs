@@ -9,29 +9,47 @@ use crate::message::Message;
 /// Retained messages, by topic.
 #[derive(Debug, Default)]
 pub struct Retained {
-    by_topic: Mutex<Tree<Arc<Message>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_topic: Tree<Arc<Message>>,
+    count: usize,
 }
 
 impl Retained {
     /// Keeps `message` as its topic's instead of the one before [MQTT-3.3.1-5]. One with an empty
     /// payload removes that one and is not kept [MQTT-3.3.1-6, MQTT-3.3.1-7].
     ///
+    /// One that would be the first of its topic, with `max` others there, is not kept either. Returns
+    /// `false` then.
+    ///
     /// `note` is called before anybody else can set another, so that what it notes of many messages
     /// has their order.
-    pub fn set(&self, message: Arc<Message>, note: impl FnOnce()) {
-        let mut by_topic = lock(&self.by_topic);
-        note();
-        if message.payload.is_empty() {
-            by_topic.remove(&message.topic);
-        } else {
-            let slot = by_topic.slot(&message.topic);
-            *slot = Some(message);
+    pub fn set(&self, message: &Arc<Message>, max: usize, note: impl FnOnce()) -> bool {
+        let Kept { by_topic, count } = &mut *lock(&self.kept);
+        let there = by_topic.get_mut(&message.topic);
+        match (there, message.payload.is_empty()) {
+            (None, true) => return true,
+            (None, false) if *count >= max => return false,
+            (None, false) => {
+                *count += 1;
+                *by_topic.slot(&message.topic) = Some(Arc::clone(message));
+            }
+            (Some(_), true) => {
+                *count -= 1;
+                by_topic.remove(&message.topic);
+            }
+            (Some(there), false) => *there = Arc::clone(message),
         }
+        note();
+        true
     }
 
     /// Leaves those of `messages` that have not been replaced since they were found.
     pub fn leave_current(&self, messages: &mut Vec<Arc<Message>>) {
-        let mut by_topic = lock(&self.by_topic);
+        let by_topic = &mut lock(&self.kept).by_topic;
         messages.retain(|message| {
             let current = by_topic.get_mut(&message.topic);
             current.is_some_and(|current| Arc::ptr_eq(current, message))
@@ -42,7 +60,9 @@ impl Retained {
     /// expired.
     pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
         let mut matching = Vec::new();
-        lock(&self.by_topic).matching_names(filter, |message| matching.push(Arc::clone(message)));
+        lock(&self.kept)
+            .by_topic
+            .matching_names(filter, |message| matching.push(Arc::clone(message)));
         matching
     }
 }

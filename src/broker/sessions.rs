@@ -50,6 +50,13 @@ impl Sessions {
         session
     }
 
+    /// Whether the client has a session, or there are fewer than `max`. Clients that come at the
+    /// same moment may exceed it by their number.
+    pub fn has_room_for(&self, client_id: &str, max: usize) -> bool {
+        let by_id = lock(&self.by_id);
+        by_id.len() < max || by_id.contains_key(client_id)
+    }
+
     /// Finds the client's session, or makes a new one: always, if the client wants a clean start
     /// [MQTT-3.1.2-4].
     pub fn open(&self, client_id: &str, clean_start: bool) -> Opened {

@@ -172,6 +172,10 @@ pub struct Config {
     pub max_topic_levels: usize,
     /// Most subscriptions of one client, 1 to 10,000,000.
     pub max_subscriptions: usize,
+    /// Most sessions in all, 1 to 100,000,000.
+    pub max_sessions: usize,
+    /// Most retained messages in all, 1 to 100,000,000.
+    pub max_retained: usize,
     /// How long a new connection may take to send its CONNECT, 100 ms to 1 h.
     pub connect_timeout: Duration,
     /// Longest keep-alive of a client, in seconds; 0 is as the client wishes.
@@ -309,6 +313,8 @@ impl Config {
             max_topic_length: 0,
             max_topic_levels: 0,
             max_subscriptions: 0,
+            max_sessions: 0,
+            max_retained: 0,
             connect_timeout: Duration::ZERO,
             max_keep_alive: 0,
             max_message_rate: 0,

@@ -689,6 +689,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         ..Setting::ROW
     },
     Setting {
+        name: "max-sessions",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: DefaultValue::Text("1000000"),
+        unit: "sessions, 1 to 100000000",
+        help: "Most sessions in all, those of clients that are away among them; a client that would \
+               need one more is refused. A client of MQTT 3.1.1 with clean session 0 leaves its \
+               session for ever, and one that invents client identifiers one each time",
+        apply: |config, value| {
+            config.max_sessions = value::count(value, &(1..=100_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
+        name: "max-retained",
+        group: LIMITS,
+        value_name: "COUNT",
+        default: DefaultValue::Text("1000000"),
+        unit: "messages, 1 to 100000000",
+        help: "Most retained messages in all, one for each topic. A message for one more topic is \
+               stored and delivered, but not retained; the log says how many",
+        apply: |config, value| {
+            config.max_retained = value::count(value, &(1..=100_000_000))?;
+            Ok(())
+        },
+        ..Setting::ROW
+    },
+    Setting {
         name: "connect-timeout",
         group: LIMITS,
         value_name: "DURATION",

@@ -114,6 +114,8 @@ fn has_these_defaults() {
         max_topic_length: 65_535,
         max_topic_levels: 128,
         max_subscriptions: 10_000,
+        max_sessions: 1_000_000,
+        max_retained: 1_000_000,
         connect_timeout: Duration::from_secs(10),
         max_keep_alive: 0,
         max_message_rate: 0,
@@ -174,6 +176,8 @@ fn sets_every_field_from_the_file() {
         max-topic-length = 100
         max-topic-levels = "20"
         max-subscriptions = 7
+        max-sessions = 8
+        max-retained = 9
         connect-timeout = 5
         max-keep-alive = 60
         max-message-rate = 15
@@ -233,6 +237,8 @@ fn sets_every_field_from_the_file() {
         max_topic_length: 100,
         max_topic_levels: 20,
         max_subscriptions: 7,
+        max_sessions: 8,
+        max_retained: 9,
         connect_timeout: Duration::from_secs(5),
         max_keep_alive: 60,
         max_message_rate: 15,

@@ -16,6 +16,7 @@ use crate::codec::{
     ProtocolVersion, Publish, QoS, ReasonCode, next_frame,
 };
 use crate::connection::{Connection, SessionExpiry, Will};
+use crate::limits::Limit;
 use crate::net::{ReadBuffer, Stream};
 use crate::publisher::{Publisher, check_limits};
 use crate::state::KeptSession;
@@ -203,6 +204,18 @@ fn accept<'b>(
     }
 
     let name = format!("client={client_id:?} peer={peer}");
+    let sessions_max = broker.config.max_sessions;
+    if !broker.sessions.has_room_for(client_id, sessions_max) {
+        broker.limits.bites.note(Limit::Sessions, &name);
+        let reason = CloseReason::Refused {
+            code: ReasonCode::QuotaExceeded,
+            what: format!(
+                "CONNECT: there are {sessions_max} sessions, and no more by max-sessions"
+            ),
+        };
+        refuse(&stream, frame, &reason);
+        return Err(reason);
+    }
     let principal = Principal::new(credential, client_id.into());
     let seat = match broker.limits.users.enter(principal.user_name(), client_id) {
         Ok(seat) => seat,

@@ -24,6 +24,10 @@ pub enum Limit {
     MessageRate,
     /// Bytes per second of one client.
     ByteRate,
+    /// Sessions in all.
+    Sessions,
+    /// Retained messages in all.
+    Retained,
 }
 
 /// Counts how often the limits bite, and logs it: who is refused a thousand times a second must not
@@ -88,8 +92,9 @@ impl Limit {
     fn effect(self) -> &'static str {
         match self {
             Self::Connections | Self::ConnectionsPerAddress => "connections closed unanswered",
-            Self::ConnectionsPerUser | Self::ConnectRate => "CONNECTs refused",
+            Self::ConnectionsPerUser | Self::ConnectRate | Self::Sessions => "CONNECTs refused",
             Self::MessageRate | Self::ByteRate => "times a client was held back",
+            Self::Retained => "messages not retained",
         }
     }
 }
@@ -104,6 +109,8 @@ impl fmt::Display for Limit {
             Self::ConnectRate => "--max-connect-rate",
             Self::MessageRate => "--max-message-rate",
             Self::ByteRate => "--max-byte-rate",
+            Self::Sessions => "--max-sessions",
+            Self::Retained => "--max-retained",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A limit on everything that a client can make grow, each with its setting.
 
 use crate::support::packet::{self, packet};
-use crate::support::{Broker, BrokerCommand, Publish, Signal, Wire};
+use crate::support::{Broker, BrokerCommand, Connect, Publish, Signal, Wire};
 
 fn broker_with(args: &[&str]) -> Broker {
     BrokerCommand::without_store().args(args).start()
@@ -67,6 +67,45 @@ fn refuses_a_subscription_above_the_maximum() {
     client.subscribe("c");
     let mut other = broker.connect("other");
     other.subscribe_all(&[("a", 0), ("b", 0)]);
+}
+
+/// Sessions of the absent count too; who has one gets it back.
+#[test]
+fn refuses_a_client_above_the_maximum_of_sessions() {
+    let broker = broker_with(&["--max-sessions", "2"]);
+    let durable = |client_id| Connect::new(client_id).resuming();
+    broker.connect_with(&durable("away")).disconnect();
+    let _present = broker.connect("present");
+    let (_, connack) = broker.shake_hands(&Connect::new("third"));
+    assert_eq!(connack.code, 3, "server unavailable");
+    broker.wait_for_log("--max-sessions is reached: 1 CONNECTs refused");
+    broker.resume(&durable("away"));
+}
+
+/// What is beyond the limit is delivered all the same; topics that are there go on.
+#[test]
+fn retains_no_more_messages_than_the_maximum() {
+    let broker = broker_with(&["--max-retained", "2"]);
+    let mut live = broker.connect("live");
+    live.subscribe("#");
+    let mut publisher = broker.connect("publisher");
+    for (topic, payload) in [
+        ("a", "1"),
+        ("b", "1"),
+        ("c", "1"),
+        ("b", "2"),
+        ("a", ""),
+        ("d", "1"),
+    ] {
+        publisher.publish_retained(topic, payload);
+        live.expect_publish(topic, payload);
+    }
+    broker.wait_for_log("--max-retained is reached: 1 messages not retained, last topic \"c\"");
+    let mut later = broker.connect("later");
+    later.subscribe_all(&[("a", 0), ("b", 0), ("c", 0), ("d", 0)]);
+    later.expect_retained("b", "2");
+    later.expect_retained("d", "1");
+    later.expect_nothing();
 }
 
 /// A client that does not read is not given unlimited memory, whichever limit is reached first.
