@@ -37,14 +37,16 @@
 //! # Lock order
 //!
 //! A lock further down may be taken while one further up is held, never the other way round. None is
-//! held while bytes are sent or InfluxDB is waited for; the state file's is, while it is written.
+//! held while a peer or InfluxDB is waited for. The state file's is held while it is written, and that
+//! of an encrypted or WebSocket stream over a send that does not wait, as records must leave in the
+//! order they were made.
 //!
 //! 1. `broker::sessions`, the table of sessions; `broker::timers`
 //! 2. a session's state
 //! 3. `broker::keeper`'s queue, or the outbox's state
 //! 4. the state file
 //!
-//! The subscription table, the retained messages and the slots and groups of the store's group
+//! The retained messages come before the keeper's queue. The subscription table and the slots and groups of the store's group
 //! commit are taken alone.
 //!
 //! # Invariants
@@ -55,7 +57,7 @@
 //! - A timestamp is given out once; a message that is stored again has the one it had.
 //! - Nothing a peer sends makes a thread panic; should one, it ends that client alone.
 //! - Everything a peer can make grow has a limit, and each limit is a setting or a constant with its
-//!   reason.
+//!   reason. The queues have one for each client, not yet one for all together.
 //! - [`codec`], [`session`] and [`topic`] know no socket, thread, lock, clock or log. [`store`] knows
 //!   no sessions, [`broker`] no InfluxDB beyond the store's name.
 //! - Text of clients is logged quoted and escaped; payloads and passwords never are.
